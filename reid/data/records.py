@@ -1,0 +1,116 @@
+"""What a data set is, once parsed: columns of paths, identities and cameras, and how it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNKNOWN = -1  # the identity or camera of an image that carries none
+
+
+@dataclass(frozen=True)
+class Records:
+    """Images as columns, so that millions of rows cost no Python object each.
+
+    Args:
+        root: The folder that ``paths`` are relative to.
+        paths: (N,) relative paths, an array of strings.
+        pids: (N,) int64 identities; -1 unknown.
+        camids: (N,) int64 cameras; -1 unknown.
+
+    Raises:
+        ValueError: If the columns differ in length.
+    """
+
+    root: Path
+    paths: NDArray[np.str_]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.paths), len(self.pids), len(self.camids)}
+        if len(lengths) > 1:
+            raise ValueError(f"columns must have one length, got {sorted(lengths)}")
+
+    @classmethod
+    def from_rows(cls, root: Path, rows: Sequence[tuple[str, int, int]]) -> Records:
+        """Build the columns from (path, pid, camid) rows."""
+        paths, pids, camids = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(root, np.array(paths, str), np.array(pids, np.int64), np.array(camids, np.int64))
+
+    @classmethod
+    def empty(cls, root: Path) -> Records:
+        """No images at all: the part of a data set that was not asked for."""
+        return cls.from_rows(root, [])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def path(self, index: int) -> Path:
+        """The full path of one image."""
+        return self.root / str(self.paths[index])
+
+    def select(self, indices: NDArray[np.int64] | NDArray[np.bool_]) -> Records:
+        """The rows at ``indices`` (or where a mask is true), in that order."""
+        return Records(self.root, self.paths[indices], self.pids[indices], self.camids[indices])
+
+    def append(self, other: Records) -> Records:
+        """These rows, then the rows of ``other``, which must lie under the same root."""
+        if self.root != other.root:
+            raise ValueError(f"records of one data set share a root, got {self.root} and {other.root}")
+        return Records(
+            self.root,
+            np.concatenate([self.paths, other.paths]),
+            np.concatenate([self.pids, other.pids]),
+            np.concatenate([self.camids, other.camids]),
+        )
+
+    @property
+    def num_pids(self) -> int:
+        """How many identities are seen, unknown ones not counted."""
+        return len(np.unique(self.pids[self.pids != UNKNOWN]))
+
+    @property
+    def num_camids(self) -> int:
+        """How many cameras are seen, unknown ones not counted."""
+        return len(np.unique(self.camids[self.camids != UNKNOWN]))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One query side and one gallery side, as rows of the test records.
+
+    Args:
+        query: (Q,) row numbers.
+        gallery: (G,) row numbers.
+    """
+
+    query: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ReIDDataset:
+    """A parsed data set.
+
+    Features of ``test`` are extracted once; every trial picks its rows, and the trials' metrics are averaged.
+
+    Args:
+        name: The registry's name, e.g. ``market1501``.
+        title: What results call it, with its version: ``MSMT17 V1``.
+        train_rule: What training uses, e.g. ``train+val`` or ``train``.
+        train: Training images; identities as in the source, not yet relabelled.
+        test: Images of the evaluation.
+        trials: How query and gallery are drawn from ``test``; empty where there is no evaluation.
+    """
+
+    name: str
+    title: str
+    train_rule: str
+    train: Records
+    test: Records
+    trials: tuple[Trial, ...]

@@ -1,0 +1,30 @@
+"""The error that a user can mend, and the wording of an unknown choice."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something given to the toolkit is wrong: a path, a value, a file's content.
+
+    The message is one line and says what must hold, what came and what to do. The command line prints
+    it and exits with 2; every other exception is a fault of the toolkit and keeps its traceback.
+    """
+
+
+def unknown_choice(kind: str, given: str, known: Iterable[str]) -> str:
+    """Word the refusal of an unknown name, with the nearest known one first.
+
+    Args:
+        kind: What is being chosen, e.g. ``"data set"``.
+        given: The unknown name.
+        known: Every allowed name.
+
+    Example:
+        >>> unknown_choice("data set", "markt1501", ["market1501", "msmt17"])
+        "unknown data set 'markt1501': did you mean 'market1501'? choose one of market1501, msmt17"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=1)
+    hint = f" did you mean '{near[0]}'?" if near else ""
+    return f"unknown {kind} '{given}':{hint} choose one of {', '.join(names)}"

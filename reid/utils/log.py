@@ -1,0 +1,40 @@
+"""Where log lines go: the console (stderr) and one file in the run folder."""
+
+import logging
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+
+
+class ConsoleHandler(logging.Handler):
+    """Writes lines to stderr above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one formatted record."""
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def setup_logging(folder: Path | None = None, filename: str = "log.txt") -> None:
+    """Send the log of ``reid`` to stderr and, where a folder is given, to ``folder/filename``.
+
+    Calling it again replaces what an earlier call set up, so no line is written twice.
+
+    Raises:
+        OSError: If the folder cannot be made or the file not opened.
+    """
+    logger = logging.getLogger("reid")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    handlers: list[logging.Handler] = [ConsoleHandler()]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(folder / filename, encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(LINE)
+        logger.addHandler(handler)

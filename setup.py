@@ -1,0 +1,35 @@
+"""Package metadata. Only ``reid`` and its subpackages are installed."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+FAISS_GPU_PLATFORM = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+
+setup(
+    name="denoisereid",
+    version="0.1.0",
+    description="Person and vehicle re-identification with denoisers that fuse into the backbone",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["reid", "reid.*"]),
+    package_data={"reid": ["py.typed"]},
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "timm>=1.0",
+        "yacs>=0.1.8",
+        # The GPU build searches on the CPU where there is no GPU.
+        f"faiss-gpu>=1.14; {FAISS_GPU_PLATFORM}",
+        f"faiss-cpu>=1.8; not ({FAISS_GPU_PLATFORM})",
+        "opencv-python>=4.8",
+        "scipy>=1.11",
+        "numpy>=1.26",
+        "pillow>=10",
+        "matplotlib>=3.8",
+        "tqdm>=4.66",
+    ],
+    extras_require={"dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.11", "types-tqdm", "types-PyYAML"]},
+)
