@@ -1,0 +1,33 @@
+"""DenoiseRep: every embedding layer is one step of a denoiser that folds into the layer's own weights.
+
+    model = attach_denoisers(plain, targets="mlp")                        # a copy with a denoiser a layer
+    with collect_denoise_loss(model) as losses: model(images)             # train: losses.total.backward()
+    fused = fuse_denoisers(model)                                         # plain layers, plain keys, a copy
+
+For any network of ``nn.Linear`` and ``nn.Conv2d``; nothing here knows of re-identification.
+"""
+
+from reid.denoise.attach import attach_denoisers, denoiser_parameters, detach_denoisers
+from reid.denoise.change import weight_change
+from reid.denoise.collect import DenoiseLosses, collect_denoise_loss
+from reid.denoise.denoiser import Denoiser
+from reid.denoise.feature import DenoisedFeature
+from reid.denoise.fuse import fuse_denoisers
+from reid.denoise.layers import DenoisedConv2d, DenoisedLinear, denoised_layers
+from reid.denoise.schedule import NoiseSchedule
+
+__all__ = [
+    "DenoiseLosses",
+    "DenoisedConv2d",
+    "DenoisedFeature",
+    "DenoisedLinear",
+    "Denoiser",
+    "NoiseSchedule",
+    "attach_denoisers",
+    "collect_denoise_loss",
+    "denoised_layers",
+    "denoiser_parameters",
+    "detach_denoisers",
+    "fuse_denoisers",
+    "weight_change",
+]

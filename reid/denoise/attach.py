@@ -1,0 +1,122 @@
+"""Put a denoiser into chosen layers of any network, and take it out again."""
+
+import copy
+import logging
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from torch import nn
+
+from reid.denoise.dataflow import Dataflow, read_dataflow
+from reid.denoise.denoiser import Denoiser
+from reid.denoise.layers import DenoisedConv2d, DenoisedLayer, DenoisedLinear, denoised_layers
+from reid.denoise.schedule import NoiseSchedule
+from reid.denoise.targets import choose_layers
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def attach_denoisers(
+    model: M,
+    targets: str | Sequence[str] = "mlp",
+    schedule: NoiseSchedule | None = None,
+    steps: int = 1,
+) -> M:
+    r"""Return a copy of ``model`` whose chosen layers each carry a denoiser.
+
+    With N layers in forward order, layer i (from 0) runs the reverse steps
+
+        t = steps (N - i), ..., steps (N - i) - steps + 1
+
+    so t falls with depth to 1 at the last layer (Algorithms 1 and 2 of the paper; several steps take several
+    t each). Linear layers are denoised on their input, convolutions on their output. A layer without a bias,
+    and without a BatchNorm right behind it to take the constant, gets a denoiser without b_D, because the
+    fused layer could not hold W b_D under the plain model's keys.
+
+    Args:
+        model: Any network; left as it was.
+        targets: ``mlp``, ``attn``, ``conv``, ``all``, or regular expressions for whole layer names.
+        schedule: The noise schedule; the paper's by default.
+        steps: Reverse steps a layer.
+
+    Returns:
+        A copy with the plain keys and, for each layer, ``denoiser.weight`` and perhaps ``denoiser.bias``.
+        The new denoisers are zero; they follow the device, dtype and mode of their layers.
+
+    Raises:
+        ValueError: If no layer matches, one that was asked for cannot be denoised, or the schedule has
+            fewer than steps * N timesteps.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> [layer.denoiser.timesteps for layer in denoised_layers(attach_denoisers(model, r"\d")).values()]
+        [(2,), (1,)]
+    """
+    schedule = schedule or NoiseSchedule()
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    flow = read_dataflow(model)
+    names = choose_layers(model, targets, flow)
+    if len(names) * steps > schedule.timesteps:
+        raise ValueError(
+            f"{len(names)} layers of {steps} steps need {len(names) * steps} timesteps, the schedule has"
+            f" {schedule.timesteps}; raise timesteps or lower steps"
+        )
+    model = copy.deepcopy(model)
+    for i, name in enumerate(names):
+        layer = model.get_submodule(name)
+        t = steps * (len(names) - i)
+        model = swap_layer(model, name, _wrap(layer, t, steps, schedule, _way_to_batch_norm(flow, name)))
+    unbiased = [name for name, layer in denoised_layers(model).items() if layer.denoiser.bias is None]
+    if unbiased:
+        logger.info("denoisers without a constant (no bias to fold it into): %s", ", ".join(unbiased))
+    return model
+
+
+def _wrap(
+    layer: nn.Module, t: int, steps: int, schedule: NoiseSchedule, batch_norm: str | None
+) -> DenoisedLayer:
+    if isinstance(layer, nn.Linear):
+        denoiser = Denoiser(layer.in_features, t, steps, schedule, bias=layer.bias is not None)
+        return DenoisedLinear(layer, denoiser.to(layer.weight))
+    assert isinstance(layer, nn.Conv2d)  # choose_layers returns nothing else
+    bias = layer.bias is not None or batch_norm is not None
+    denoiser = Denoiser(layer.out_channels, t, steps, schedule, bias=bias, channel_dim=-3)
+    return DenoisedConv2d(layer, denoiser.to(layer.weight), batch_norm if layer.bias is None else None)
+
+
+def _way_to_batch_norm(flow: Dataflow, name: str) -> str | None:
+    """A relative path, because the model may become a part of a larger one before it is fused."""
+    if name not in flow.batch_norm:
+        return None
+    return posixpath.relpath(flow.batch_norm[name].replace(".", "/"), name.replace(".", "/"))
+
+
+def detach_denoisers(model: M) -> M:
+    """Return a copy without denoisers: the plain layers with the weights they have.
+
+    This is the baseline of a model whose backbone stayed frozen, not the fused model.
+    """
+    model = copy.deepcopy(model)
+    for name, layer in denoised_layers(model).items():
+        model = swap_layer(model, name, layer.plain())
+    return model
+
+
+def denoiser_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters of every denoiser in ``model`` and of nothing else."""
+    for module in model.modules():
+        if isinstance(module, Denoiser):
+            yield from module.parameters()
+
+
+def swap_layer(model: M, name: str, layer: nn.Module) -> M:
+    """Put ``layer`` in the place called ``name``; return the model, or the layer where it was the model."""
+    if not name:
+        return layer  # type: ignore[return-value]
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, layer)
+    return model

@@ -1,0 +1,24 @@
+"""How much fusion changes a model, so that a denoiser that does nothing is seen to do nothing."""
+
+import torch
+from torch import nn
+
+from reid.denoise.layers import denoised_layers
+
+
+@torch.no_grad()
+def weight_change(model: nn.Module) -> dict[str, float]:
+    """The relative change |W' - W| / |W| (Frobenius norms) of every denoised layer, by name.
+
+    Zero where W is zero and stays so.
+
+    Raises:
+        ValueError: If a fused weight is not finite.
+    """
+    changes = {}
+    for name, layer in denoised_layers(model).items():
+        before, after = layer.weight.double(), layer.fuse().weight.double()
+        changes[name] = float(
+            (after - before).norm() / before.norm().clamp_min(torch.finfo(before.dtype).tiny)
+        )
+    return changes

@@ -1,0 +1,140 @@
+"""The denoiser of one layer: an affine prediction of the noise in its features, run backwards in time."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reid.denoise.schedule import NoiseSchedule
+
+LOSSES = ("l1", "l2", "l1+l2")
+
+
+class Denoiser(nn.Module):
+    """An affine noise prediction and the reverse steps it drives.
+
+        D(X) = W_D X + b_D
+        X'   = (X - beta_t / sqrt(1 - abar_t) D(X)) / sqrt(a_t)        for t, t-1, ..., t-steps+1
+
+    A time embedding at a fixed t is a constant vector, so it is part of b_D. All steps of one layer share
+    W_D and b_D, as in Eq. 8 to 10 of the paper. No noise is added back: inference is deterministic.
+
+    W_D and b_D start at zero: "no noise here", a loss of exactly 1 with L2, and no seed needed.
+
+    Source: Xu et al., NeurIPS 2024, Eq. 5 and 8-10.
+
+    Args:
+        dim: Number of channels d of the features.
+        t: The first reverse step, in steps..schedule.timesteps.
+        steps: How many reverse steps are run, at least 1.
+        schedule: Where beta_t and abar_t come from.
+        bias: Whether b_D exists; without it the steps shrink towards zero instead of towards a mean.
+        channel_dim: Where the features' channels are: -1 for (..., d), -3 for (B, d, H, W).
+
+    Raises:
+        ValueError: If the steps leave 1..timesteps, or ``channel_dim`` is neither -1 nor -3.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        dim: int,
+        t: int,
+        steps: int,
+        schedule: NoiseSchedule,
+        *,
+        bias: bool = True,
+        channel_dim: int = -1,
+    ) -> None:
+        super().__init__()
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        schedule.check(t)
+        schedule.check(t - steps + 1)
+        if channel_dim not in (-1, -3):
+            raise ValueError(f"channel_dim must be -1 or -3, got {channel_dim}")
+        self.schedule = schedule
+        self.timesteps = tuple(range(t, t - steps, -1))
+        self.channel_dim = channel_dim
+        self.weight = nn.Parameter(torch.zeros(dim, dim))
+        if bias:
+            self.bias = nn.Parameter(torch.zeros(dim))
+        else:
+            self.register_parameter("bias", None)
+
+    def predict(self, features: Tensor) -> Tensor:
+        """D(X), in the precision of the features, or in that of W_D where the two differ in autocast."""
+        weight = self.weight.to(features.dtype)
+        bias = None if self.bias is None else self.bias.to(features.dtype)
+        if self.channel_dim == -1:
+            return F.linear(features, weight, bias)
+        return F.conv2d(features, weight[:, :, None, None], bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Run the reverse steps on features of any shape with d channels; the shape stays."""
+        for t in self.timesteps:
+            scale, c1 = self.schedule.reverse_coefficients(t)
+            features = scale * features - c1 * self.predict(features)
+        return features
+
+    def loss(self, features: Tensor, kind: str = "l1", generator: torch.Generator | None = None) -> Tensor:
+        """The distance of the predicted noise from the noise that was mixed in, a mean over elements.
+
+            X_t = sqrt(abar_t) X + sqrt(1 - abar_t) eps,  eps ~ N(0, I)
+            l1: |D(X_t) - eps|      l2: (D(X_t) - eps)^2      l1+l2: their sum
+
+        Eq. 11 of the paper is L1, its Algorithm 1 is L2, the authors' code adds both. With several steps one
+        of this layer's t is drawn at each call. The features are constants: the gradient reaches W_D and b_D
+        only, because a backbone could lower this loss by shrinking its features to nothing. Computed in
+        float32 at least, whatever the autocast.
+
+        Args:
+            features: What enters the denoiser, d channels at ``channel_dim``.
+            kind: One of l1, l2, l1+l2.
+            generator: Draws t and eps; on the features' device. Default: torch's own.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ValueError: If ``kind`` is unknown.
+        """
+        if kind not in LOSSES:
+            raise ValueError(f"the denoising loss must be one of {', '.join(LOSSES)}, got '{kind}'")
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        with torch.autocast(features.device.type, enabled=False):
+            clean = features.detach().to(dtype)
+            noise = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=dtype)
+            error = self.predict(self.schedule.diffuse(clean, noise, self._draw_t(clean, generator))) - noise
+            parts = {"l1": error.abs().mean, "l2": error.square().mean}
+            return torch.stack([parts[name]() for name in kind.split("+")]).sum()
+
+    def _draw_t(self, features: Tensor, generator: torch.Generator | None) -> int:
+        """One of this layer's steps, each as likely; the only one needs no draw."""
+        if len(self.timesteps) == 1:
+            return self.timesteps[0]
+        draw = torch.randint(len(self.timesteps), (), generator=generator, device=features.device)
+        return self.timesteps[int(draw)]
+
+    @torch.no_grad()
+    def as_affine(self) -> tuple[Tensor, Tensor]:
+        """All reverse steps as one map X' = A X + c, composed in float64.
+
+            A_t = scale I - C1(t) W_D,  c_t = -C1(t) b_D;   A <- A_t A,  c <- A_t c + c_t
+
+        Returns:
+            A (d, d) and c (d,), float64.
+        """
+        weight = self.weight.double()
+        bias = weight.new_zeros(len(weight)) if self.bias is None else self.bias.double()
+        identity = torch.eye(len(weight), dtype=torch.float64, device=weight.device)
+        matrix, constant = identity, torch.zeros_like(bias)
+        for t in self.timesteps:
+            scale, c1 = self.schedule.reverse_coefficients(t)
+            step = scale * identity - c1 * weight
+            matrix, constant = step @ matrix, step @ constant - c1 * bias
+        return matrix, constant
+
+    def extra_repr(self) -> str:
+        """Shown by print(model)."""
+        return f"dim={len(self.weight)}, t={list(self.timesteps)}, bias={self.bias is not None}"

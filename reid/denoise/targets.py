@@ -1,0 +1,98 @@
+"""Which layers are denoised: named sets and regular expressions, and the layers that cannot be."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from reid.denoise.dataflow import Dataflow
+
+logger = logging.getLogger(__name__)
+
+MLP = re.compile(r"(^|\.)(mlp|ffn)\.")
+ATTENTION = re.compile(r"(^|\.)(attn|attention|self_attn|self_attention)\.")
+# Layers that map a feature to classes embed nothing.
+HEAD = re.compile(r"(^|\.)(classifier(\..+)?|head|fc)$")
+
+NAMED_SETS = ("mlp", "attn", "conv", "all")
+
+
+def choose_layers(model: nn.Module, targets: str | Sequence[str], flow: Dataflow) -> list[str]:
+    """The layers to denoise, in the order in which they run.
+
+    ``mlp`` and ``attn`` are the linear layers inside modules of those names, ``conv`` every convolution,
+    ``all`` every linear layer and convolution but the classification head. Anything else is a regular
+    expression that must match a layer's whole name; several targets are united.
+
+    A named set skips layers that cannot be denoised and logs each by name; a regular expression that
+    matches one is refused.
+
+    Raises:
+        ValueError: If nothing is left, an expression is malformed, or one matches a layer that cannot be
+            denoised.
+    """
+    wanted = [targets] if isinstance(targets, str) else list(targets)
+    layers: dict[str, nn.Module] = {
+        n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)
+    }
+    obstacles = _obstacles(model, layers, flow)
+    chosen: set[str] = set()
+    for target in wanted:
+        matched = {name for name, layer in layers.items() if _matches(target, name, layer)}
+        blocked = sorted(matched & set(obstacles))
+        reasons = "; ".join(f"{name} ({obstacles[name]})" for name in blocked)
+        if blocked and target not in NAMED_SETS:
+            raise ValueError(f"'{target}' matches layers that cannot be denoised: {reasons}; exclude them")
+        if blocked:
+            logger.warning("layers of '%s' left as they are: %s", target, reasons)
+        chosen |= matched - set(blocked)
+    if not chosen:
+        raise ValueError(
+            f"no layer to denoise matches {wanted}: use mlp, attn, conv, all or a regular expression for the"
+            f" whole name of a layer, such as {next(iter(layers), 'none: the model has no layer to denoise')}"
+        )
+    known = [name for name in flow.order if name in chosen]
+    return known + [name for name in layers if name in chosen - set(known)]
+
+
+def _matches(target: str, name: str, layer: nn.Module) -> bool:
+    linear = isinstance(layer, nn.Linear)
+    if target == "mlp":
+        return linear and MLP.search(name) is not None
+    if target == "attn":
+        return linear and ATTENTION.search(name) is not None
+    if target == "conv":
+        return not linear
+    if target == "all":
+        return HEAD.search(name) is None
+    try:
+        return re.fullmatch(target, name) is not None
+    except re.error as error:
+        raise ValueError(f"'{target}' is no named set and no regular expression: {error}") from error
+
+
+def _obstacles(model: nn.Module, layers: dict[str, nn.Module], flow: Dataflow) -> dict[str, str]:
+    """Why a layer cannot be denoised, for those that cannot."""
+    names = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
+    in_attention = {
+        f"{name}.out_proj" for name, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)
+    }
+    found = {}
+    for name, layer in layers.items():
+        base = nn.Linear if isinstance(layer, nn.Linear) else nn.Conv2d
+        if hasattr(layer, "denoiser"):
+            found[name] = "already denoised"
+        elif name in flow.uncalled or name in in_attention:
+            found[name] = "its forward is never called"
+        elif getattr(layer, "groups", 1) != 1:
+            found[name] = f"grouped convolution, groups={layer.groups}"
+        elif type(layer).forward is not base.forward:
+            found[name] = f"{type(layer).__name__} computes something else than {base.__name__}"
+        elif is_parametrized(layer):
+            found[name] = "its weight is computed by a parametrization"
+        elif names[id(layer)] > 1:
+            found[name] = "one module under several names"
+    return found

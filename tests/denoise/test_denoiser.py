@@ -1,0 +1,141 @@
+import naive_denoise as naive
+import pytest
+import torch
+from denoisers import randomise_denoisers
+
+from reid.denoise import Denoiser, NoiseSchedule
+
+SCHEDULE = NoiseSchedule(20, 0.01, 0.2)
+
+
+def make(dim=3, t=5, steps=1, **options):
+    return randomise_denoisers(Denoiser(dim, t, steps, SCHEDULE, **options).double())
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_reverse_steps_equal_the_plain_loop(steps):
+    denoiser = make(steps=steps)
+    x = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+    expected = x.tolist()
+    for t in range(5, 5 - steps, -1):
+        weight, bias = denoiser.weight.tolist(), denoiser.bias.tolist()
+        expected = naive.reverse_step(expected, weight, bias, t, 20, 0.01, 0.2)
+    assert denoiser(x).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_affine_form_equals_the_steps(steps, bias):
+    denoiser = make(dim=4, steps=steps, bias=bias)
+    x = torch.randn(6, 4, dtype=torch.float64)
+    matrix, constant = denoiser.as_affine()
+    torch.testing.assert_close(x @ matrix.T + constant, denoiser(x), rtol=1e-12, atol=1e-12)
+    if not bias:
+        assert constant.abs().max() == 0
+
+
+def test_two_steps_compose_in_the_order_of_falling_t():
+    """A = A_{t-1} A_t. With W_D = w and b_D = b in one dimension it can be written out."""
+    denoiser = Denoiser(1, 2, 2, NoiseSchedule(2, 0.5, 0.5)).double()
+    denoiser.weight.data.fill_(0.3)
+    denoiser.bias.data.fill_(0.7)
+    (s1, c1), (s2, c2) = (denoiser.schedule.reverse_coefficients(t) for t in (1, 2))
+    matrix, constant = denoiser.as_affine()
+    assert float(matrix) == pytest.approx((s1 - c1 * 0.3) * (s2 - c2 * 0.3))
+    assert float(constant) == pytest.approx((s1 - c1 * 0.3) * (-c2 * 0.7) - c1 * 0.7)
+
+
+def test_channels_of_an_image_are_denoised_pixel_by_pixel():
+    rows, image = make(dim=3), make(dim=3, channel_dim=-3)
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    expected = rows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(image(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_new_denoiser_only_rescales():
+    x = torch.randn(2, 3)
+    assert torch.equal(Denoiser(3, 5, 1, SCHEDULE)(x), SCHEDULE.reverse_coefficients(5)[0] * x)
+
+
+def test_a_new_denoiser_has_a_loss_of_one():
+    loss = Denoiser(50, 5, 1, SCHEDULE).loss(torch.randn(2000, 50), "l2")
+    assert float(loss.detach()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_perfect_denoiser_of_no_signal_finds_the_noise():
+    """Features that are all zero: X_t = sqrt(1 - abar) eps, so W_D = I / sqrt(1 - abar) is exact."""
+    denoiser = Denoiser(4, 7, 1, SCHEDULE).double()
+    denoiser.weight.data = torch.eye(4, dtype=torch.float64) / (1 - SCHEDULE.alpha_bar(7)) ** 0.5
+    for kind in ("l1", "l2", "l1+l2"):
+        assert denoiser.loss(torch.zeros(10, 4, dtype=torch.float64), kind) < 1e-12
+
+
+def test_losses_by_hand():
+    denoiser = Denoiser(2, 7, 1, SCHEDULE).double()
+    features = torch.ones(3, 2, dtype=torch.float64)
+    noise = torch.randn(3, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    losses = {
+        kind: denoiser.loss(features, kind, torch.Generator().manual_seed(4)).item()
+        for kind in ("l1", "l2", "l1+l2")
+    }
+    assert losses["l1"] == pytest.approx(float(noise.abs().mean()))
+    assert losses["l2"] == pytest.approx(float((noise**2).mean()))
+    assert losses["l1+l2"] == pytest.approx(losses["l1"] + losses["l2"])
+
+
+def test_the_loss_sends_no_gradient_into_the_features():
+    features = torch.randn(5, 3, requires_grad=True, dtype=torch.float64)
+    denoiser = make()
+    denoiser.loss(features).backward()
+    assert features.grad is None
+    assert denoiser.weight.grad.abs().sum() > 0
+    assert denoiser.bias.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_loss_is_computed_in_float32_at_least(dtype):
+    denoiser = make().to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = denoiser.loss(torch.randn(5, 3).to(dtype))
+    assert loss.dtype == torch.promote_types(dtype, torch.float32)
+
+
+def test_every_step_of_a_layer_is_drawn():
+    denoiser = make(t=6, steps=3)
+    drawn = {denoiser._draw_t(torch.zeros(1), torch.Generator().manual_seed(s)) for s in range(50)}
+    assert drawn == {4, 5, 6}
+
+
+def test_training_reaches_the_analytic_optimum():
+    """In one dimension L2 on features of variance v has W_D = sqrt(1-abar) / (abar v + 1 - abar)."""
+    schedule, generator = NoiseSchedule(10, 0.2, 0.2), torch.Generator().manual_seed(0)
+    denoiser = Denoiser(1, 3, 1, schedule)
+    optimizer = torch.optim.Adam(denoiser.parameters(), lr=0.02)
+    features = 0.5 * torch.randn(4096, 1, generator=generator)
+    for _ in range(300):
+        optimizer.zero_grad()
+        denoiser.loss(features, "l2", generator).backward()
+        optimizer.step()
+    abar = schedule.alpha_bar(3)
+    optimum = (1 - abar) ** 0.5 / (abar * float(features.var()) + 1 - abar)
+    assert float(denoiser.weight) == pytest.approx(optimum, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"t": 0}, r"t must be in 1\.\.20, got 0"),
+        ({"t": 21}, "got 21"),
+        ({"t": 2, "steps": 3}, "got 0"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"channel_dim": 1}, "channel_dim must be -1 or -3, got 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match=r"one of l1, l2, l1\+l2, got 'huber'"):
+        make().loss(torch.zeros(1, 3), "huber")
