@@ -1,0 +1,33 @@
+"""Evaluation: features, search, metrics, protocols, and results as text and pictures."""
+
+from reid.evaluation.evaluator import EvaluationResult, evaluate_trials
+from reid.evaluation.features import FeatureSet, evaluation_mode, extract_features
+from reid.evaluation.latency import LatencyResult, measure_latency
+from reid.evaluation.metrics import RetrievalMetrics, evaluate_retrieval
+from reid.evaluation.pictures import draw_cmc, draw_ranked_lists
+from reid.evaluation.protocol import Protocol
+from reid.evaluation.search import ranked_lists, search, torch_search
+from reid.evaluation.similarity import METRICS, similarity
+from reid.evaluation.tables import format_table, log_lines
+
+__all__ = [
+    "METRICS",
+    "EvaluationResult",
+    "FeatureSet",
+    "LatencyResult",
+    "Protocol",
+    "RetrievalMetrics",
+    "draw_cmc",
+    "draw_ranked_lists",
+    "evaluate_retrieval",
+    "evaluate_trials",
+    "evaluation_mode",
+    "extract_features",
+    "format_table",
+    "log_lines",
+    "measure_latency",
+    "ranked_lists",
+    "search",
+    "similarity",
+    "torch_search",
+]

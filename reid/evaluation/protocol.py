@@ -1,0 +1,57 @@
+"""How a figure was come by, in one line."""
+
+from dataclasses import dataclass
+
+from reid.evaluation.similarity import METRICS
+from reid.utils import InputError, unknown_choice
+
+NECK_FEATS = ("before", "after")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What two results must share to be comparable.
+
+    Args:
+        dataset: Title of the data set with its version, e.g. ``MSMT17 V1``.
+        train_rule: What training used, e.g. ``train`` or ``train+val``.
+        metric: ``cosine`` or ``euclidean``.
+        reranking: Whether the rankings were re-ranked.
+        flip: Whether features are the mean over an image and its mirror image.
+        neck_feat: Whether features are taken ``before`` or ``after`` the BNNeck.
+        num_query: Number of queries.
+        num_gallery: Number of gallery images.
+
+    Raises:
+        InputError: If the metric or the neck feature is unknown.
+    """
+
+    dataset: str
+    train_rule: str
+    metric: str
+    reranking: bool = False
+    flip: bool = False
+    neck_feat: str
+    num_query: int
+    num_gallery: int
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise InputError(unknown_choice("metric", self.metric, METRICS))
+        if self.neck_feat not in NECK_FEATS:
+            raise InputError(unknown_choice("neck feature", self.neck_feat, NECK_FEATS))
+
+    def describe(self) -> str:
+        """Name all of it in one line."""
+        return ", ".join(
+            [
+                self.dataset,
+                f"trained on {self.train_rule}",
+                f"{self.metric} metric",
+                "re-ranking" if self.reranking else "no re-ranking",
+                "flip" if self.flip else "no flip",
+                f"feature {self.neck_feat} BNNeck",
+                f"{self.num_query} queries",
+                f"{self.num_gallery} gallery images",
+            ]
+        )

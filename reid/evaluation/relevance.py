@@ -1,0 +1,59 @@
+"""Which gallery images are right for a query, and which do not count at all."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reid.data.records import UNKNOWN
+from reid.utils import InputError
+
+Labels = Tensor | NDArray[np.int64]
+
+
+def as_labels(labels: Labels, count: int, name: str, device: torch.device) -> Tensor:
+    """Bring one column of identities or cameras to ``device`` as int64.
+
+    Args:
+        labels: (N,) integers.
+        count: N, the number of feature rows they belong to.
+        name: What the message calls them, e.g. ``query_pids``.
+        device: Where the features are.
+
+    Raises:
+        InputError: If there is not one label for each feature row.
+        TypeError: If the labels are not integers.
+    """
+    column = torch.as_tensor(labels, device=device)
+    if column.shape != (count,):
+        raise InputError(
+            f"{name} must hold one number for each of the {count} feature rows, "
+            f"got shape {tuple(column.shape)}; take features and labels from one extraction"
+        )
+    if column.is_floating_point() or column.is_complex():
+        raise TypeError(f"{name} must be integers, got {column.dtype}")
+    return column.long()
+
+
+def relevance(
+    query_pids: Tensor, query_camids: Tensor, gallery_pids: Tensor, gallery_camids: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Tell true matches and junk among gallery images of known identity.
+
+        junk:  same identity, seen by the same camera
+        match: same identity, not junk
+
+    A query of unknown camera (-1) has no junk: whether another image shares its camera is not known.
+
+    Args:
+        query_pids: (Q,) int64.
+        query_camids: (Q,) int64.
+        gallery_pids: (G,) or, where each query has candidates of its own, (Q, K) int64, no -1 among them.
+        gallery_camids: int64, shaped like ``gallery_pids``.
+
+    Returns:
+        Two bool tensors, (Q, G) or (Q, K): true matches, and junk.
+    """
+    is_same = query_pids[:, None] == gallery_pids
+    is_same_camera = (query_camids[:, None] == gallery_camids) & (query_camids != UNKNOWN)[:, None]
+    return is_same & ~is_same_camera, is_same & is_same_camera

@@ -1,0 +1,91 @@
+"""How close two features are: the one place that knows which sign means closer.
+
+Search and metrics share it, so that they rank alike.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reid.utils import InputError, unknown_choice
+
+METRICS = ("cosine", "euclidean")
+
+
+def prepare_features(query: Tensor, gallery: Tensor, metric: str) -> tuple[Tensor, Tensor]:
+    """Check two feature tables and bring them into the form that ``similarity`` takes.
+
+    Args:
+        query: (Q, D) features of any float type.
+        gallery: (G, D) features of the same width.
+        metric: ``cosine`` or ``euclidean``.
+
+    Returns:
+        (Q, D) and (G, D) float32; for ``cosine`` with rows of length 1, a zero row staying zero.
+
+    Raises:
+        InputError: If the metric is unknown, a table is empty or not two-dimensional, the widths differ,
+            or a row holds a number that is not finite or whose square overflows.
+    """
+    if metric not in METRICS:
+        raise InputError(unknown_choice("metric", metric, METRICS))
+    for name, features in (("query", query), ("gallery", gallery)):
+        if features.ndim != 2 or 0 in features.shape:
+            raise InputError(
+                f"{name} features must be a table of at least one row and column, "
+                f"got shape {tuple(features.shape)}; check what was extracted"
+            )
+    if query.shape[1] != gallery.shape[1]:
+        raise InputError(
+            f"query and gallery features must be equally wide, got {query.shape[1]} and {gallery.shape[1]}; "
+            "extract both with one model"
+        )
+    query, gallery = query.detach().float(), gallery.detach().float()
+    check_finite(query, "query")
+    check_finite(gallery, "gallery")
+    if metric == "cosine":
+        return F.normalize(query, dim=1), F.normalize(gallery, dim=1)
+    return query, gallery
+
+
+def check_finite(features: Tensor, name: str) -> None:
+    """Refuse rows that no similarity can rank.
+
+    Args:
+        features: (N, D) float32.
+        name: What the message calls the rows, e.g. ``query``.
+
+    Raises:
+        InputError: If a row's squared length is not a finite number; the message says how many are not.
+    """
+    is_bad = ~torch.linalg.vector_norm(features, dim=1).square().isfinite()
+    if is_bad.any():
+        raise InputError(
+            f"{name} features must be finite, but {int(is_bad.sum())} of {len(features)} rows hold NaN, "
+            f"infinity or too large numbers (first: row {int(is_bad.nonzero()[0])}); check weights and images"
+        )
+
+
+def similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
+    """Compare every query row with every gallery row; larger is closer.
+
+        cosine:     s = q·g                                 in [-1, 1]
+        euclidean:  s = -|q - g|² = 2 q·g - |g|² - |q|²     at most 0
+
+    All pairs of one call come from one float32 matrix product, whatever autocast region surrounds it: in
+    half precision many different distances would become equal.
+
+    Args:
+        query: (Q, D) from ``prepare_features``.
+        gallery: (G, D) from ``prepare_features``.
+        metric: The metric they were prepared for.
+
+    Returns:
+        (Q, G) float32.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        sim_mat = query @ gallery.T
+    if metric == "cosine":
+        return sim_mat
+    lengths = query.square().sum(1, keepdim=True), gallery.square().sum(1)
+    return sim_mat.mul_(2).sub_(lengths[1]).sub_(lengths[0]).clamp_(max=0)

@@ -1,0 +1,238 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from naive_metrics import naive_retrieval
+
+from reid.evaluation import evaluate_retrieval
+
+
+def on_circle(*degrees):
+    """Unit vectors at the given angles: the smaller the angle between two, the larger their cosine."""
+    angles = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+    return torch.stack([angles.cos(), angles.sin()], dim=1).float()
+
+
+def evaluate_one(gallery, pids, camids, *, pid=1, camid=0, **options):
+    """One query at 0 degrees, of identity 1 on camera 0; the gallery at the given angles."""
+    return evaluate_retrieval(
+        on_circle(0), on_circle(*gallery), [pid], np.array(pids), [camid], np.array(camids), **options
+    )
+
+
+def random_case(seed, *, num_query=23, num_gallery=61, ties=False, metric="cosine"):
+    """Features, identities -1..5 and cameras -1..2; with ``ties``, many exactly equal similarities."""
+    random = np.random.default_rng(seed)
+
+    def table(rows):
+        if ties:
+            # Length 2, so that cosines are exact in float32; few values, so that many are equal.
+            return random.choice([-1.0, 1.0], size=(rows, 4))
+        return random.standard_normal((rows, 8))
+
+    query, gallery = table(num_query), table(num_gallery)
+    if metric == "euclidean" and ties:
+        query, gallery = np.round(query + random.integers(0, 2, query.shape)), np.round(gallery)
+    labels = [random.integers(-1, 6, n) for n in (num_query, num_gallery)]
+    cameras = [random.integers(-1, 3, n) for n in (num_query, num_gallery)]
+    return query.astype(np.float32), gallery.astype(np.float32), *labels, *cameras
+
+
+def run(case, **options):
+    query, gallery, *labels = case
+    return evaluate_retrieval(torch.from_numpy(query), torch.from_numpy(gallery), *labels, **options)
+
+
+def same(first, second):
+    assert first.mean_ap == pytest.approx(second.mean_ap, abs=1e-12)
+    assert first.mean_inp == pytest.approx(second.mean_inp, abs=1e-12)
+    np.testing.assert_allclose(first.cmc, second.cmc, atol=1e-12)
+
+
+# Toy cases, solved by hand.
+
+
+def test_precision_is_averaged_over_the_true_matches():
+    result = evaluate_one([10, 20, 30, 40], [1, 2, 1, 3], [1, 1, 1, 1])
+    assert result.mean_ap == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert result.mean_inp == pytest.approx(2 / 3)
+    assert result.cmc.tolist() == [1.0] * 50
+    assert (result.num_query, result.num_evaluated, result.num_gallery) == (1, 1, 4)
+
+
+def test_same_identity_and_camera_is_junk():
+    # Without the junk at 10 degrees the true match at 30 degrees is second, not third.
+    result = evaluate_one([10, 20, 30, 40], [1, 2, 1, 3], [0, 0, 1, 1])
+    assert result.mean_ap == pytest.approx(1 / 2)
+    assert result.cmc[:3].tolist() == [0.0, 1.0, 1.0]
+
+
+def test_same_camera_alone_is_not_junk():
+    result = evaluate_one([10, 20, 30], [2, 3, 1], [0, 0, 1])
+    assert result.mean_ap == pytest.approx(1 / 3)
+
+
+def test_distractors_of_identity_zero_count_as_wrong():
+    result = evaluate_one([10, 20, 30], [0, 0, 1], [1, 2, 1])
+    assert result.mean_ap == pytest.approx(1 / 3)
+    assert result.num_gallery == 3
+
+
+def test_gallery_images_of_unknown_identity_leave_the_ranking():
+    result = evaluate_one([10, 20, 30], [-1, -1, 1], [1, 2, 1])
+    assert result.mean_ap == 1.0
+    assert result.num_gallery == 1
+
+
+def test_unknown_cameras_make_no_junk():
+    result = evaluate_one([10, 20], [1, 2], [-1, -1], camid=-1)
+    assert result.mean_ap == 1.0
+
+
+def test_unknown_gallery_camera_is_no_junk_for_a_known_one():
+    result = evaluate_one([10, 20], [2, 1], [-1, -1])
+    assert result.mean_ap == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize(("pids", "expected"), [([1, 2], 1.0), ([2, 1], 1 / 2)])
+def test_equal_similarities_keep_gallery_order(pids, expected):
+    assert evaluate_one([20, 20], pids, [1, 1]).mean_ap == pytest.approx(expected)
+
+
+def test_many_equal_similarities_keep_gallery_order():
+    # An unstable sort shows only on longer rows.
+    pids = [2] * 999 + [1]
+    assert evaluate_one([20] * 1000, pids, [1] * 1000).mean_ap == pytest.approx(1 / 1000)
+
+
+def test_queries_without_a_match_are_left_out_and_counted():
+    result = evaluate_retrieval(
+        on_circle(0, 90, 45), on_circle(10, 80, 20), [1, 9, -1], [1, 2, 1], [0, 0, 0], [1, 1, 1]
+    )
+    assert result.num_query == 3
+    assert result.num_evaluated == 1
+    assert result.mean_ap == 1.0
+    assert result.average_precision[0] == 1.0
+    assert np.isnan(result.average_precision[1:]).all()
+
+
+def test_curve_beyond_the_gallery_repeats_its_last_value():
+    result = evaluate_one([10, 20], [2, 1], [1, 1], max_rank=5)
+    assert result.cmc.tolist() == [0.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_map_counts_matches_beyond_max_rank():
+    result = evaluate_one([10, 20, 30], [2, 3, 1], [1, 1, 1], max_rank=1)
+    assert result.mean_ap == pytest.approx(1 / 3)
+    assert result.cmc.tolist() == [0.0]
+
+
+def test_metrics_differ_where_lengths_differ():
+    query, gallery = torch.tensor([[1.0, 0.0]]), torch.tensor([[9.0, 0.0], [1.0, 0.5]])
+    labels = [1], [1, 2], [0], [1, 1]
+    assert evaluate_retrieval(query, gallery, *labels, metric="cosine").mean_ap == 1.0
+    assert evaluate_retrieval(query, gallery, *labels, metric="euclidean").mean_ap == 0.5
+
+
+# Against the plain loops.
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_the_plain_loops(seed, ties, metric):
+    case = random_case(seed, ties=ties, metric=metric)
+    result = run(case, metric=metric, chunk_size=7, max_rank=70)
+    expected = naive_retrieval(*(column.tolist() for column in case), metric=metric, max_rank=70)
+    assert result.mean_ap == pytest.approx(expected["mean_ap"], abs=1e-6)
+    assert result.mean_inp == pytest.approx(expected["mean_inp"], abs=1e-6)
+    np.testing.assert_allclose(result.cmc, expected["cmc"], atol=1e-6)
+    aps = [math.nan if ap is None else ap for ap in expected["average_precision"]]
+    np.testing.assert_allclose(result.average_precision, aps, atol=1e-6)
+    assert result.num_evaluated == expected["num_evaluated"] < result.num_query == len(case[0])
+
+
+# Properties.
+
+
+@pytest.mark.parametrize("chunk_size", [1, 5, 22, 23, 1000])
+def test_chunk_size_does_not_change_the_result(chunk_size):
+    case = random_case(0, ties=True)
+    same(run(case, chunk_size=chunk_size), run(case, chunk_size=256))
+
+
+def test_order_of_queries_does_not_matter():
+    query, gallery, query_pids, gallery_pids, query_camids, gallery_camids = random_case(1)
+    order = np.random.default_rng(0).permutation(len(query))
+    first = run((query, gallery, query_pids, gallery_pids, query_camids, gallery_camids))
+    second = run(
+        (query[order], gallery, query_pids[order], gallery_pids, query_camids[order], gallery_camids)
+    )
+    same(first, second)
+    np.testing.assert_array_equal(first.average_precision[order], second.average_precision)
+
+
+def test_curve_never_falls_and_ends_at_one():
+    cmc = run(random_case(2), max_rank=61).cmc
+    assert (np.diff(cmc) >= 0).all()
+    assert cmc[-1] == 1.0
+    assert cmc[0] < 1.0
+
+
+def test_cosine_ignores_the_length_of_features():
+    query, gallery, *labels = random_case(3)
+    scaled = gallery * np.random.default_rng(0).uniform(0.5, 2, (len(gallery), 1)).astype(np.float32)
+    same(run((query, gallery, *labels)), run((query, scaled, *labels)))
+
+
+def test_half_precision_features_and_autocast_are_ranked_in_float32():
+    # 1 and 1 + 2^-12 are one number in bfloat16 and in float16.
+    gallery = torch.tensor([[1.0], [1.0 + 2**-12]])
+    labels = [1], [2, 1], [0], [1, 1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = evaluate_retrieval(torch.tensor([[2.0]]), gallery, *labels, metric="euclidean")
+    assert result.mean_ap == 1.0
+    assert evaluate_retrieval(torch.ones(1, 1).half(), gallery.double(), *labels).num_evaluated == 1
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": torch.zeros(0, 2)}, r"query features must be a table .* got shape \(0, 2\)"),
+        ({"gallery": torch.zeros(0, 2)}, r"gallery features must be a table .* got shape \(0, 2\)"),
+        ({"query": torch.zeros(2)}, r"query features must be a table .* got shape \(2,\)"),
+        ({"gallery": torch.zeros(3, 5)}, "equally wide, got 2 and 5"),
+        ({"query_pids": [1, 2]}, r"query_pids must hold one number for each of the 1 feature rows"),
+        ({"gallery_pids": [1]}, r"gallery_pids must hold .* the 3 feature rows, got shape \(1,\)"),
+        ({"query_camids": []}, "query_camids must hold"),
+        ({"gallery_camids": [[1, 2, 3]]}, r"gallery_camids must hold .* got shape \(1, 3\)"),
+        ({"metric": "cosin"}, "unknown metric 'cosin': did you mean 'cosine'"),
+        ({"max_rank": 0}, "max_rank and chunk_size must be at least 1, got 0 and 256"),
+        ({"chunk_size": 0}, "at least 1, got 50 and 0"),
+        ({"query_pids": [9]}, "none of 1 queries has one among 3 gallery images"),
+        ({"query_pids": [-1], "gallery_pids": [-1, 2, 3]}, "none of 1 queries has one among 2 gallery"),
+        ({"gallery_pids": [-1, -1, -1]}, "none of 1 queries has one among 0 gallery images"),
+        ({"gallery": torch.tensor([[1, 0], [math.nan, 0], [math.inf, 0]])}, "but 2 of 3 rows .*first: row 1"),
+        ({"query": torch.tensor([[1e30, 0]])}, "query features must be finite, but 1 of 1 rows"),
+    ],
+)
+def test_wrong_input_is_refused_with_what_came(change, message):
+    given = {
+        "query": on_circle(0),
+        "gallery": on_circle(10, 20, 30),
+        "query_pids": [1],
+        "gallery_pids": [1, 2, 3],
+        "query_camids": [0],
+        "gallery_camids": [1, 1, 1],
+    }
+    with pytest.raises(ValueError, match=message):
+        evaluate_retrieval(**{**given, **change})
+
+
+def test_labels_that_are_no_integers_are_refused():
+    with pytest.raises(TypeError, match=r"gallery_pids must be integers, got torch\.float32"):
+        evaluate_retrieval(on_circle(0), on_circle(1), [1], torch.tensor([1.0]), [0], [1])

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+import torch
+
+from reid.evaluation.relevance import as_labels, relevance
+
+
+def column(*values):
+    return torch.tensor(values)
+
+
+def test_same_identity_is_a_match_from_another_camera_and_junk_from_the_same():
+    is_match, is_junk = relevance(column(1), column(0), column(1, 1, 2, 2), column(0, 1, 0, 1))
+    assert is_match.tolist() == [[False, True, False, False]]
+    assert is_junk.tolist() == [[True, False, False, False]]
+
+
+def test_unknown_cameras_are_never_the_same():
+    is_match, is_junk = relevance(column(1), column(-1), column(1, 1), column(-1, 0))
+    assert is_match.tolist() == [[True, True]]
+    assert not is_junk.any()
+
+
+def test_each_query_may_have_candidates_of_its_own():
+    is_match, is_junk = relevance(
+        column(1, 2), column(0, 0), torch.tensor([[1, 2], [1, 2]]), torch.tensor([[1, 1], [0, 0]])
+    )
+    assert is_match.tolist() == [[True, False], [False, False]]
+    assert is_junk.tolist() == [[False, False], [False, True]]
+
+
+@pytest.mark.parametrize("labels", [[3, 4], np.array([3, 4], np.int32), torch.tensor([3, 4])])
+def test_labels_become_int64(labels):
+    result = as_labels(labels, 2, "pids", torch.device("cpu"))
+    assert result.dtype == torch.int64
+    assert result.tolist() == [3, 4]

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from reid.evaluation import EvaluationResult, RetrievalMetrics, format_table, log_lines
+
+
+def test_columns_are_aligned():
+    table = format_table(["model", "mAP"], [["baseline", "66.3"], ["fused", 7]])
+    assert table.splitlines() == [
+        "| model    |  mAP |",
+        "| :------- | ---: |",
+        "| baseline | 66.3 |",
+        "| fused    |    7 |",
+    ]
+
+
+def test_one_column_without_rows():
+    assert format_table(["a"], []).splitlines() == ["| a    |", "| :--- |"]
+
+
+def test_pipes_in_cells_do_not_split_them():
+    assert "| a\\|b |" in format_table(["a|b"], [])
+
+
+def test_ragged_rows_are_refused():
+    with pytest.raises(ValueError, match="must have 2 cells like the header, got 1"):
+        format_table(["a", "b"], [["1", "2"], ["3"]])
+
+
+def test_log_lines_are_those_people_grep_for():
+    cmc = np.array([0.848, 0.86, 0.87, 0.88, 0.921, 0.93, 0.93, 0.93, 0.93, 1.0])
+    metrics = RetrievalMetrics(0.6634, 0.5, cmc, np.array([0.6634]), 1, 1, 10)
+    assert log_lines(EvaluationResult((metrics,))) == [
+        "mAP: 66.3%",
+        "CMC curve, Rank-1  :84.8%",
+        "CMC curve, Rank-5  :92.1%",
+        "CMC curve, Rank-10 :100.0%",
+    ]
