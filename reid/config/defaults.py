@@ -1,0 +1,137 @@
+"""Every configuration key with its default, its unit or choices, and when it matters.
+
+The words are TransReID's where it has one; booleans are real booleans.
+"""
+
+from yacs.config import CfgNode
+
+_C = CfgNode()
+
+# Where a run writes its log, metrics and checkpoints; a folder.
+_C.OUTPUT_DIR = "runs/default"
+
+_C.MODEL = CfgNode()
+# auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.
+_C.MODEL.DEVICE = "auto"
+# The backbone; an unknown name lists the known ones.
+_C.MODEL.NAME = "vit_small"
+# Weights to start from, a file: a checkpoint of this toolkit, or a state dict with timm's or TransReID's
+# names, such as an ImageNet or LUP pre-training. Empty starts from random weights.
+_C.MODEL.PRETRAIN_PATH = ""
+# Height over width of the pre-training's patch grid: 1 for ImageNet, 2 for a person pre-training at 256x128.
+_C.MODEL.PRETRAIN_HW_RATIO = 1
+# Probability that a residual branch is dropped in training; vision transformers only.
+_C.MODEL.DROP_PATH = 0.1
+# Stride of a ResNet's last stage, 1 or 2; 1 keeps a feature map of 16x8 at 256x128.
+_C.MODEL.LAST_STRIDE = 1
+# Weights of the identity and of the triplet loss; 0 leaves a loss out.
+_C.MODEL.ID_LOSS_WEIGHT = 1.0
+_C.MODEL.TRIPLET_LOSS_WEIGHT = 1.0
+# Whether the identity loss smooths its labels by 0.1.
+_C.MODEL.IF_LABELSMOOTH = False
+# Whether the triplet loss is the soft margin log(1 + exp(d_ap - d_an)); False uses SOLVER.MARGIN.
+_C.MODEL.NO_MARGIN = True
+
+_C.INPUT = CfgNode()
+# Height and width of training and test images, in pixels.
+_C.INPUT.SIZE_TRAIN = [256, 128]
+_C.INPUT.SIZE_TEST = [256, 128]
+# Mean and standard deviation of the normalisation, RGB, on values in 0..1.
+_C.INPUT.PIXEL_MEAN = [0.5, 0.5, 0.5]
+_C.INPUT.PIXEL_STD = [0.5, 0.5, 0.5]
+# Probability of a horizontal flip in training.
+_C.INPUT.PROB = 0.5
+# Zero padding before the random crop in training, in pixels.
+_C.INPUT.PADDING = 10
+# Probability of random erasing in training.
+_C.INPUT.RE_PROB = 0.5
+# Strength of colour jitter in training (brightness, contrast, saturation); 0 is off.
+_C.INPUT.COLOR_JITTER = 0.0
+
+_C.DATASETS = CfgNode()
+# market1501, msmt17, vehicles2cam, or a CSV list (a path that ends in .csv).
+_C.DATASETS.NAMES = "market1501"
+# The folder that holds the data sets' own folders.
+_C.DATASETS.ROOT_DIR = "datasets"
+# Whether MSMT17's val list is trained on, as in the TransReID family; the other families train without.
+_C.DATASETS.MSMT_USE_VAL = True
+# V1 or V2 where both of MSMT17's versions are present; empty takes the one there is, V1 first.
+_C.DATASETS.MSMT_VERSION = ""
+
+_C.DATALOADER = CfgNode()
+# Images of each identity in a batch (K); SOLVER.IMS_PER_BATCH / K identities are drawn.
+_C.DATALOADER.NUM_INSTANCE = 4
+# Worker processes that read images; -1 takes the number of CPU cores, 8 at most.
+_C.DATALOADER.NUM_WORKERS = -1
+
+_C.SOLVER = CfgNode()
+# Seed of everything random in a run.
+_C.SOLVER.SEED = 1234
+# SGD or AdamW, for the backbone, the neck and the classifier.
+_C.SOLVER.OPTIMIZER_NAME = "SGD"
+# Peak learning rate.
+_C.SOLVER.BASE_LR = 4e-4
+# The bias terms' learning rate and weight decay: a factor on BASE_LR, and the decay itself.
+_C.SOLVER.BIAS_LR_FACTOR = 2.0
+_C.SOLVER.WEIGHT_DECAY_BIAS = 1e-4
+# Weight decay of everything else.
+_C.SOLVER.WEIGHT_DECAY = 1e-4
+# Momentum of SGD.
+_C.SOLVER.MOMENTUM = 0.9
+# Margin of the triplet loss where MODEL.NO_MARGIN is False.
+_C.SOLVER.MARGIN = 0.3
+# Images a batch.
+_C.SOLVER.IMS_PER_BATCH = 64
+# Epochs of baseline training; 0 goes straight to DENOISE, from MODEL.PRETRAIN_PATH.
+_C.SOLVER.MAX_EPOCHS = 120
+# Epochs in which the learning rate rises linearly from 1 % of its peak, before it follows a cosine.
+_C.SOLVER.WARMUP_EPOCHS = 20
+# Largest norm of the gradient; 0 does not clip.
+_C.SOLVER.CLIP_NORM = 0.0
+# Whether a GPU computes in float16 with loss scaling; on a CPU everything is float32.
+_C.SOLVER.AMP = True
+# Epochs between evaluations, and between checkpoints; the last epoch always has both.
+_C.SOLVER.EVAL_PERIOD = 120
+_C.SOLVER.CHECKPOINT_PERIOD = 10
+
+_C.DENOISE = CfgNode()
+# none, label_free (backbone frozen, no labels) or alternating (with labels, DENOISE.PERIOD epochs each).
+_C.DENOISE.MODE = "none"
+# Which layers: mlp, attn, conv, all, or regular expressions for whole layer names.
+_C.DENOISE.TARGETS = ["mlp"]
+# Reverse steps a layer.
+_C.DENOISE.STEPS = 1
+# The noise schedule: number of diffusion steps, first and last beta.
+_C.DENOISE.TIMESTEPS = 1000
+_C.DENOISE.BETA_START = 1e-4
+_C.DENOISE.BETA_END = 2e-3
+# Whether a reverse step keeps the factor 1/sqrt(a_t) of the paper's Eq. 5; False follows Eq. 7 as printed.
+_C.DENOISE.RESCALE = True
+# The denoising loss: l1 (Eq. 11), l2 (Algorithm 1) or l1+l2 (the authors' code).
+_C.DENOISE.LOSS = "l1"
+# lambda in (1 - lambda) L_label + lambda L_denoise, Eq. 12; in [0, 1], alternating mode only.
+_C.DENOISE.LAMBDA = 0.5
+# Epochs of denoising after the baseline epochs.
+_C.DENOISE.MAX_EPOCHS = 120
+# Alternating mode: epochs of each phase in turn, denoisers first.
+_C.DENOISE.PERIOD = 10
+# SGD or AdamW for the denoisers, and their peak learning rate. They have no weight decay.
+_C.DENOISE.OPTIMIZER_NAME = "AdamW"
+_C.DENOISE.BASE_LR = 4e-4
+# Alternating mode: peak learning rate of the backbone, with SOLVER's optimizer.
+_C.DENOISE.BACKBONE_LR = 1e-4
+
+_C.TEST = CfgNode()
+# The checkpoint that tools/test.py evaluates where --weights is not given; a file.
+_C.TEST.WEIGHT = ""
+# Images a batch.
+_C.TEST.IMS_PER_BATCH = 128
+# Which feature is compared: before or after the BNNeck.
+_C.TEST.NECK_FEAT = "before"
+# cosine or euclidean.
+_C.TEST.METRIC = "cosine"
+
+
+def get_default_config() -> CfgNode:
+    """A new copy of the defaults; changing it changes nothing else."""
+    return _C.clone()

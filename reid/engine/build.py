@@ -1,0 +1,193 @@
+"""From a configuration to a training run and to an evaluator."""
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
+
+from reid.data import (
+    ReIDDataset,
+    load_dataset,
+    plain_loader,
+    relabel,
+    shuffled_loader,
+    test_transform,
+    train_loader,
+    train_transform,
+)
+from reid.engine.evaluate import Evaluator
+from reid.engine.optimizer import OptimizerSpec
+from reid.engine.phases import plan_stages
+from reid.engine.run_folder import RunFolder
+from reid.engine.steps import DenoiseWeight
+from reid.engine.train import TrainingRun
+from reid.engine.trainer import TrainerSpec
+from reid.losses.build import build_criterion
+from reid.models import Header, Preprocessing
+from reid.models.build import build_denoise_spec, build_model, build_preprocessing
+from reid.models.checkpoint import package_versions
+from reid.models.weights import count_classes
+from reid.utils import InputError, pick_device, seed_everything
+
+logger = logging.getLogger(__name__)
+
+MOST_WORKERS = 8
+
+
+def build_run(cfg: CfgNode) -> TrainingRun:
+    """Everything a training run needs; nothing is written yet.
+
+    Raises:
+        InputError: If data, weights or options cannot be used.
+    """
+    device = pick_device(cfg.MODEL.DEVICE)
+    stages = plan_stages(cfg.SOLVER.MAX_EPOCHS, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD)
+    labelled = any(phase.uses_labels for stage in stages for phase in stage.phases)
+    dataset = build_dataset(cfg, train=True)
+    if len(dataset.train) == 0:
+        raise InputError(f"{dataset.title} has no training images; check its split")
+    seed_everything(cfg.SOLVER.SEED)
+    model = build_model(cfg, relabel(dataset.train.pids)[1] if labelled else _classes_of_weights(cfg))
+    preprocessing = build_preprocessing(cfg)
+    evaluator = None
+    if dataset.trials:
+        trained_on = describe_training(_training_facts(dataset))
+        evaluator = build_evaluator(cfg, dataset, preprocessing, device, trained_on)
+    else:
+        logger.warning("%s has no query and gallery images: nothing will be evaluated", dataset.title)
+    return TrainingRun(
+        model=model,
+        header=Header(model.spec, preprocessing, training=_training_facts(dataset)),
+        stages=stages,
+        denoise=build_denoise_spec(cfg),
+        loader=build_train_loader(cfg, dataset, labelled),
+        criterion=build_criterion(cfg),
+        trainers=build_trainer_specs(cfg),
+        evaluator=evaluator,
+        folder=RunFolder(Path(cfg.OUTPUT_DIR)),
+        device=device,
+        eval_period=cfg.SOLVER.EVAL_PERIOD,
+        checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
+        config=cfg.dump(),
+        facts=_run_facts(cfg, dataset, device),
+    )
+
+
+def build_dataset(cfg: CfgNode, *, train: bool) -> ReIDDataset:
+    """The data set of ``cfg``; training images are looked for only where they are wanted."""
+    return load_dataset(
+        cfg.DATASETS.NAMES,
+        Path(cfg.DATASETS.ROOT_DIR),
+        train=train,
+        msmt_use_val=cfg.DATASETS.MSMT_USE_VAL,
+        msmt_version=cfg.DATASETS.MSMT_VERSION,
+    )
+
+
+def build_evaluator(
+    cfg: CfgNode,
+    dataset: ReIDDataset,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    trained_on: str,
+) -> Evaluator:
+    """The evaluation of ``cfg`` on the test images of ``dataset``, prepared as the model wants them.
+
+    Raises:
+        InputError: If there is no query and gallery.
+    """
+    if not dataset.trials:
+        raise InputError(f"{dataset.title} has no query and gallery images; there is nothing to evaluate")
+    transform = test_transform(preprocessing.size, preprocessing.mean, preprocessing.std)
+    loader = plain_loader(dataset.test, transform, cfg.TEST.IMS_PER_BATCH, num_workers(cfg))
+    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, trained_on)
+
+
+def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:
+    """P x K batches where a phase needs labels, shuffled ones where none does."""
+    transform = train_transform(
+        tuple(cfg.INPUT.SIZE_TRAIN),
+        cfg.INPUT.PIXEL_MEAN,
+        cfg.INPUT.PIXEL_STD,
+        flip_prob=cfg.INPUT.PROB,
+        padding=cfg.INPUT.PADDING,
+        erase_prob=cfg.INPUT.RE_PROB,
+        color_jitter=cfg.INPUT.COLOR_JITTER,
+    )
+    batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+    workers, seed = num_workers(cfg), cfg.SOLVER.SEED
+    if labelled:
+        return train_loader(dataset.train, transform, batch // instances, instances, seed, workers)
+    return shuffled_loader(dataset.train, transform, batch, seed, workers)
+
+
+def build_trainer_specs(cfg: CfgNode) -> dict[str, TrainerSpec]:
+    """How ``cfg`` steps parameters in each kind of stage: ``baseline`` and ``denoise``."""
+    backbone = OptimizerSpec(
+        cfg.SOLVER.OPTIMIZER_NAME,
+        cfg.SOLVER.BASE_LR,
+        cfg.SOLVER.WEIGHT_DECAY,
+        cfg.SOLVER.BIAS_LR_FACTOR,
+        cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        cfg.SOLVER.MOMENTUM,
+    )
+    baseline = TrainerSpec(
+        seed=cfg.SOLVER.SEED,
+        backbone=backbone,
+        denoisers=OptimizerSpec(
+            cfg.DENOISE.OPTIMIZER_NAME, cfg.DENOISE.BASE_LR, momentum=cfg.SOLVER.MOMENTUM
+        ),
+        denoise=DenoiseWeight(cfg.DENOISE.LOSS, cfg.DENOISE.LAMBDA),
+        warmup=cfg.SOLVER.WARMUP_EPOCHS,
+        amp=cfg.SOLVER.AMP,
+        clip_norm=cfg.SOLVER.CLIP_NORM,
+    )
+    # The second stage starts from a trained model: no warm-up, and a rate of its own for the backbone.
+    denoise = replace(baseline, warmup=0, backbone=replace(backbone, peak_lr=cfg.DENOISE.BACKBONE_LR))
+    return {"baseline": baseline, "denoise": denoise}
+
+
+def describe_training(facts: dict[str, Any]) -> str:
+    """Data set and rule in the words of a protocol, from the facts that a checkpoint keeps."""
+    if not facts:
+        return "data unknown"
+    return f"{facts['dataset']} {facts['train_rule']}, {facts['num_images']} images"
+
+
+def num_workers(cfg: CfgNode) -> int:
+    """Worker processes for reading images."""
+    if cfg.DATALOADER.NUM_WORKERS >= 0:
+        return int(cfg.DATALOADER.NUM_WORKERS)
+    return min(os.cpu_count() or 1, MOST_WORKERS)
+
+
+def _classes_of_weights(cfg: CfgNode) -> int:
+    """Without labels the classifier is the one that the weights bring."""
+    return count_classes(Path(cfg.MODEL.PRETRAIN_PATH))
+
+
+def _training_facts(dataset: ReIDDataset) -> dict[str, Any]:
+    return {
+        "dataset": dataset.title,
+        "train_rule": dataset.train_rule,
+        "num_images": len(dataset.train),
+        "num_ids": dataset.train.num_pids,
+        "num_cameras": dataset.train.num_camids,
+    }
+
+
+def _run_facts(cfg: CfgNode, dataset: ReIDDataset, device: torch.device) -> dict[str, Any]:
+    trials = [{"num_query": len(trial.query), "num_gallery": len(trial.gallery)} for trial in dataset.trials]
+    return {
+        "seed": cfg.SOLVER.SEED,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "versions": package_versions(),
+        "train": _training_facts(dataset),
+        "trials": trials,
+    }

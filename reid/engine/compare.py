@@ -1,0 +1,145 @@
+"""The comparison: baseline, + DenoiseRep unfused, + DenoiseRep fused, on the same images in one run."""
+
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid.denoise import denoised_layers, fuse_denoisers, weight_change
+from reid.engine.evaluate import Evaluator
+from reid.evaluation import EvaluationResult, FeatureSet, LatencyResult, format_table, measure_latency
+from reid.models import ReIDModel
+
+BASELINE, UNFUSED, FUSED = "baseline", "+ DenoiseRep unfused", "+ DenoiseRep fused"
+TIMED_IMAGES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One model of the comparison.
+
+    Args:
+        result: Its metrics.
+        features: Of all test images.
+        latency: Milliseconds an image, and the ratio to the baseline.
+        num_parameters: Of the part that embeds.
+    """
+
+    result: EvaluationResult
+    features: FeatureSet
+    latency: LatencyResult
+    num_parameters: int
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Rows by name, and how far the models are apart.
+
+    Args:
+        rows: Baseline first.
+        fused_difference: Largest |fused - unfused| over largest |unfused|; None without denoisers.
+        baseline_cosine: Mean and smallest cosine of fused and baseline features; None without denoisers.
+        weight_changes: |W'-W|/|W| by layer; empty without denoisers.
+        protocol: One line that says what the figures can be compared with.
+    """
+
+    rows: dict[str, Row]
+    fused_difference: float | None
+    baseline_cosine: tuple[float, float] | None
+    weight_changes: dict[str, float]
+    protocol: str
+
+    def as_text(self) -> str:
+        """The table for reading, then what it must be read with."""
+        header = ["model", "mAP", "Rank-1", "Rank-5", "Rank-10", "ms/image", "x baseline", "parameters"]
+        cells = []
+        for name, row in self.rows.items():
+            r = row.result
+            ranks = [f"{r.cmc[rank - 1]:.1%}" for rank in (1, 5, 10)]
+            time = [f"{row.latency.median_ms_per_image:.2f}", f"{row.latency.ratio_to_first:.3f}"]
+            cells.append([name, f"{r.mean_ap:.1%}", *ranks, *time, f"{row.num_parameters / 1e6:.2f} M"])
+        lines = [format_table(header, cells), f"protocol: {self.protocol}"]
+        if self.fused_difference is not None and self.baseline_cosine is not None:
+            low = min(self.baseline_cosine)
+            changes = self.weight_changes.values()
+            lines += [
+                f"largest feature difference fused to unfused, relative: {self.fused_difference:.1e}",
+                f"cosine of fused to baseline features: mean {self.baseline_cosine[0]:.6f}, lowest {low:.6f}",
+                f"weight change |W'-W|/|W| over {len(self.weight_changes)} layers:"
+                f" mean {mean(changes):.1e}, largest {max(changes):.1e}",
+            ]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines: metrics as fractions."""
+        return {
+            "protocol": self.protocol,
+            "models": {
+                name: row.result.as_dict()
+                | {
+                    "ms_per_image": row.latency.median_ms_per_image,
+                    "latency_ratio": row.latency.ratio_to_first,
+                    "num_parameters": row.num_parameters,
+                    "protocol": self.protocol,
+                }
+                for name, row in self.rows.items()
+            },
+            "fused_difference": self.fused_difference,
+            "baseline_cosine_mean": self.baseline_cosine and self.baseline_cosine[0],
+            "baseline_cosine_min": self.baseline_cosine and self.baseline_cosine[1],
+            "weight_changes": self.weight_changes,
+        }
+
+
+def compare(
+    model: ReIDModel, baseline: ReIDModel | None, evaluator: Evaluator, rounds: int = 9
+) -> Comparison:
+    """Evaluate and time a model against its baseline, and its fused form against both.
+
+    Args:
+        model: With denoisers: three rows. Without: the row of ``baseline`` alone, or of the model.
+        baseline: The model before denoising; None where ``model`` has no denoisers.
+        evaluator: Test images and protocol.
+        rounds: Timed rounds; the models take turns in each.
+
+    Raises:
+        InputError: If an image cannot be read or a feature is not finite.
+    """
+    models = {BASELINE: baseline or model}
+    if denoised_layers(model):
+        models |= {UNFUSED: model, FUSED: fuse_denoisers(model)}
+    features = {name: evaluator.extract(m) for name, m in models.items()}
+    latencies = measure_latency(dict(models), _some_images(evaluator), rounds=rounds)
+    rows = {
+        name: Row(evaluator.evaluate(features[name]), features[name], latencies[name], count_parameters(m))
+        for name, m in models.items()
+    }
+    difference = cosine = None
+    if FUSED in features:
+        difference = relative_difference(features[FUSED].feats, features[UNFUSED].feats)
+        cosines = F.cosine_similarity(features[FUSED].feats, features[BASELINE].feats)
+        cosine = (float(cosines.mean()), float(cosines.min()))
+    return Comparison(rows, difference, cosine, weight_change(model), evaluator.protocol(model).describe())
+
+
+def count_parameters(model: ReIDModel) -> int:
+    """Parameters of the embedding; the classifier is for training only."""
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith("classifier."))
+
+
+def relative_difference(a: Tensor, b: Tensor) -> float:
+    """Largest |a - b| over largest |b|."""
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def _some_images(evaluator: Evaluator) -> Tensor:
+    """The first test images, enough for one timed batch, on the device."""
+    images: list[Tensor] = []
+    for batch in evaluator.loader:
+        images.append(batch.images)
+        if sum(map(len, images)) >= TIMED_IMAGES:
+            break
+    return torch.cat(images)[:TIMED_IMAGES].to(evaluator.device)

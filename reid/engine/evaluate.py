@@ -1,0 +1,73 @@
+"""Evaluate a model on a data set's test images, and say under which protocol."""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader
+
+from reid.data import ReIDDataset, iterate
+from reid.evaluation import (
+    EvaluationResult,
+    FeatureSet,
+    Protocol,
+    evaluate_trials,
+    extract_features,
+    log_lines,
+)
+from reid.models import ReIDModel
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Everything about an evaluation but the model.
+
+    Args:
+        dataset: With test images and at least one trial.
+        loader: The test images, in order.
+        metric: ``cosine`` or ``euclidean``.
+        device: Where features are computed.
+        trained_on: Data set and rule of the model's training, for the protocol.
+    """
+
+    dataset: ReIDDataset
+    loader: DataLoader
+    metric: str
+    device: torch.device
+    trained_on: str
+
+    def extract(self, model: ReIDModel) -> FeatureSet:
+        """Features of all test images; the model is moved to the device.
+
+        Raises:
+            InputError: If an image cannot be read or a feature is not finite.
+        """
+        return extract_features(
+            model.to(self.device), iterate(self.loader), self.device, total=len(self.loader)
+        )
+
+    def evaluate(self, features: FeatureSet) -> EvaluationResult:
+        """Metrics of features that :meth:`extract` gave."""
+        return evaluate_trials(features, self.dataset.trials, metric=self.metric)
+
+    def evaluate_and_log(self, model: ReIDModel, title: str) -> EvaluationResult:
+        """Extract, evaluate and log the figures under their protocol."""
+        result = self.evaluate(self.extract(model))
+        logger.info("%s: %s", title, self.protocol(model).describe())
+        for line in log_lines(result):
+            logger.info(line)
+        return result
+
+    def protocol(self, model: ReIDModel) -> Protocol:
+        """What a figure of this evaluation must be compared under."""
+        first = self.dataset.trials[0]
+        return Protocol(
+            dataset=self.dataset.title,
+            train_rule=self.trained_on,
+            metric=self.metric,
+            neck_feat=model.spec.neck_feat,
+            num_query=len(first.query),
+            num_gallery=len(first.gallery),
+        )

@@ -1,0 +1,66 @@
+"""Load what is to be compared: a model and the baseline that it came from."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from reid.denoise import denoised_layers, detach_denoisers
+from reid.engine.run_folder import BASELINE
+from reid.models import Header, ReIDModel, load_checkpoint, load_pretrained
+from reid.models.build import build_model_spec, build_preprocessing
+from reid.models.weights import count_classes, is_checkpoint
+from reid.utils import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
+    """The model of ``path`` for the evaluation that ``cfg`` describes.
+
+    A checkpoint of this toolkit brings its own architecture and preprocessing; another state dict is read
+    into the architecture of ``cfg``.
+
+    Raises:
+        InputError: If the file cannot be read or is of another backbone than ``cfg`` says.
+    """
+    if not is_checkpoint(path):
+        model = ReIDModel(build_model_spec(cfg, count_classes(path)))
+        load_pretrained(model, path, cfg.MODEL.PRETRAIN_HW_RATIO)
+        return model.eval(), Header(model.spec, build_preprocessing(cfg))
+    model, header = load_checkpoint(path)
+    if header.model.name != cfg.MODEL.NAME:
+        raise InputError(
+            f"{path} is a {header.model.name}, MODEL.NAME says {cfg.MODEL.NAME}; use its own config"
+        )
+    if header.preprocessing != build_preprocessing(cfg):
+        logger.warning(
+            "images are prepared as %s says, not as the configuration does: %s", path, header.preprocessing
+        )
+    model.spec = replace(model.spec, neck_feat=cfg.TEST.NECK_FEAT)
+    return model, header
+
+
+def load_baseline(
+    cfg: CfgNode, model: ReIDModel, path: Path, baseline: Path | None
+) -> tuple[ReIDModel | None, str]:
+    """The model before denoising, and where it came from.
+
+    It is, in this order: the file named; ``baseline.pth`` beside the denoised checkpoint; the model without
+    its denoisers, which is the baseline only where the backbone stayed frozen.
+
+    Returns:
+        None where ``model`` has no denoisers and no file is named.
+
+    Raises:
+        InputError: If the file cannot be used.
+    """
+    beside = path.with_name(BASELINE)
+    if baseline is None and denoised_layers(model) and beside.is_file():
+        baseline = beside
+    if baseline is not None:
+        return load_for_test(cfg, baseline)[0], str(baseline)
+    if denoised_layers(model):
+        return detach_denoisers(model), f"{path} without its denoisers"
+    return None, str(path)

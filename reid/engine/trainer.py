@@ -1,0 +1,184 @@
+"""Train a model through one stage, epoch by epoch."""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from reid.data import iterate, set_epoch
+from reid.engine.lr_schedule import set_learning_rate, warmup_cosine
+from reid.engine.optimizer import OptimizerSpec, create_optimizer
+from reid.engine.phases import Freezer, Phase, Stage
+from reid.engine.steps import DenoiseWeight, compute_loss
+from reid.losses import IdentityTripletLoss, Loss
+from reid.models import ReIDModel
+from reid.utils import InputError, seed_everything
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainerSpec:
+    """What a trainer needs beside model, data and criterion.
+
+    Args:
+        seed: Of everything random; an epoch draws from (seed, epoch) alone.
+        backbone: How the network without denoisers is stepped.
+        denoisers: How denoisers are stepped.
+        denoise: How the denoising loss enters the sum.
+        warmup: Epochs of warm-up.
+        amp: Whether a GPU computes in float16 with loss scaling.
+        clip_norm: Largest gradient norm; 0 does not clip.
+    """
+
+    seed: int
+    backbone: OptimizerSpec
+    denoisers: OptimizerSpec
+    denoise: DenoiseWeight = field(default_factory=DenoiseWeight)
+    warmup: int = 0
+    amp: bool = False
+    clip_norm: float = 0.0
+
+
+class Trainer:
+    """Runs the epochs of a stage and keeps what must survive an interruption.
+
+    Args:
+        model: On ``device``; with denoisers in a stage that trains them.
+        stage: The phases of the epochs.
+        loader: Training batches; its batch sampler has ``set_epoch``.
+        criterion: The loss with labels.
+        device: Where the model is.
+        spec: Everything else.
+        first_epoch: Number that the stage's first epoch has in the whole run, from 1.
+    """
+
+    def __init__(
+        self,
+        model: ReIDModel,
+        stage: Stage,
+        loader: DataLoader,
+        criterion: IdentityTripletLoss,
+        device: torch.device,
+        spec: TrainerSpec,
+        first_epoch: int = 1,
+    ) -> None:
+        self.model, self.stage, self.loader, self.criterion = model, stage, loader, criterion
+        self.device, self.spec, self.first_epoch = device, spec, first_epoch
+        self.freezer = Freezer(model)
+        self.epoch = 0  # epochs of this stage that are done
+        self.optimizers = {"backbone": create_optimizer(spec.backbone, self.freezer.backbone)}
+        if stage.denoises:
+            self.optimizers["denoisers"] = create_optimizer(spec.denoisers, self.freezer.denoisers)
+        self.scaler = torch.amp.GradScaler(enabled=spec.amp and device.type == "cuda")
+
+    def fit(self, after_epoch: Callable[[dict[str, Any]], None]) -> None:
+        """Train the epochs that are left, calling ``after_epoch`` with each one's figures.
+
+        Raises:
+            InputError: If an image cannot be read, or the loss is not finite.
+        """
+        total = len(self.stage.phases)
+        with _progress_bar((total - self.epoch) * len(self.loader)) as bar:
+            while self.epoch < total:
+                phase = self.stage.phases[self.epoch]
+                bar.set_description(f"{phase.name} {self.epoch + 1}/{total}")
+                figures = self._train_epoch(phase, bar)
+                self.epoch += 1
+                after_epoch(figures)
+
+    def _train_epoch(self, phase: Phase, bar: tqdm) -> dict[str, Any]:
+        number = self.first_epoch + self.epoch
+        seed_everything(self.spec.seed, number)
+        set_epoch(self.loader, number)
+        self.freezer.enter(phase)
+        optimizer = self.optimizers["denoisers" if phase.trains_denoisers else "backbone"]
+        epochs = len(self.stage.phases)
+        set_learning_rate(optimizer, warmup_cosine(self.epoch + 1, epochs, self.spec.warmup))
+        mean, start = RunningMean(), time.perf_counter()
+        for iteration, batch in enumerate(iterate(self.loader), 1):
+            loss = self._step(batch.images, batch.pids, phase, optimizer)
+            values = {"loss": loss.total.item()} | {name: part.item() for name, part in loss.parts.items()}
+            if not math.isfinite(values["loss"]):
+                raise InputError(_divergence(number, iteration, values))
+            mean.add(values, len(batch.images))
+            bar.set_postfix({k: f"{v:.3f}" for k, v in mean.values().items()}, refresh=False)
+            bar.update()
+        seconds = time.perf_counter() - start
+        return {
+            "stage": self.stage.name,
+            "phase": phase.name,
+            "epoch": number,
+            **mean.values(),
+            "lr": optimizer.param_groups[0]["lr"],
+            "images_per_s": round(mean.count / seconds, 1),
+        }
+
+    def _step(
+        self, images: torch.Tensor, labels: torch.Tensor, phase: Phase, optimizer: torch.optim.Optimizer
+    ) -> Loss:
+        images = images.to(self.device, non_blocking=True)
+        labels = labels.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
+            loss = compute_loss(self.model, images, labels, phase, self.criterion, self.spec.denoise)
+        optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss.total).backward()
+        if self.spec.clip_norm:
+            self.scaler.unscale_(optimizer)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.spec.clip_norm)
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed trainer continues from, beside the model."""
+        return {
+            "epoch": self.epoch,
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` gave."""
+        self.epoch = state["epoch"]
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.scaler.load_state_dict(state["scaler"])
+
+
+class RunningMean:
+    """Means of named values over the images seen so far."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, values: dict[str, float], count: int) -> None:
+        """Add the means over ``count`` more images."""
+        self.count += count
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * count
+
+    def values(self) -> dict[str, float]:
+        """The means; empty before the first image."""
+        return {name: total / self.count for name, total in self.sums.items()}
+
+
+def _divergence(epoch: int, iteration: int, values: dict[str, float]) -> str:
+    parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
+    return f"the loss is not finite in epoch {epoch}, iteration {iteration}: {parts}; lower SOLVER.BASE_LR"
+
+
+def _progress_bar(total: int) -> tqdm:
+    # Without a terminal each refresh is a line in a log file.
+    interval = 0.5 if sys.stderr.isatty() else 10.0
+    return tqdm(total=total, unit="batch", mininterval=interval, dynamic_ncols=True)

@@ -1,0 +1,60 @@
+"""From a configuration to a model."""
+
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from reid.models.backbone import patch_grid
+from reid.models.checkpoint import DenoiseSpec, Preprocessing
+from reid.models.reid_model import ModelSpec, ReIDModel
+from reid.models.weights import load_pretrained
+from reid.utils import InputError
+
+
+def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
+    """The model of ``cfg`` for ``num_classes`` training identities, started from its pre-trained weights.
+
+    Raises:
+        InputError: If the backbone is unknown or the weights do not fit.
+    """
+    spec = build_model_spec(cfg, num_classes)
+    model = ReIDModel(spec)
+    if patch_grid(model.backbone) is not None and list(cfg.INPUT.SIZE_TEST) != list(cfg.INPUT.SIZE_TRAIN):
+        raise InputError(
+            f"{spec.name} works at one image size: INPUT.SIZE_TEST {list(cfg.INPUT.SIZE_TEST)} must equal"
+            f" INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)}"
+        )
+    if cfg.MODEL.PRETRAIN_PATH:
+        load_pretrained(model, Path(cfg.MODEL.PRETRAIN_PATH), cfg.MODEL.PRETRAIN_HW_RATIO)
+    return model
+
+
+def build_model_spec(cfg: CfgNode, num_classes: int) -> ModelSpec:
+    """What ``cfg`` builds for ``num_classes`` training identities."""
+    return ModelSpec(
+        name=cfg.MODEL.NAME,
+        image_size=tuple(cfg.INPUT.SIZE_TRAIN),
+        num_classes=num_classes,
+        drop_path=cfg.MODEL.DROP_PATH,
+        last_stride=cfg.MODEL.LAST_STRIDE,
+        neck_feat=cfg.TEST.NECK_FEAT,
+    )
+
+
+def build_denoise_spec(cfg: CfgNode) -> DenoiseSpec:
+    """How ``cfg`` attaches denoisers."""
+    return DenoiseSpec(
+        targets=tuple(cfg.DENOISE.TARGETS),
+        steps=cfg.DENOISE.STEPS,
+        timesteps=cfg.DENOISE.TIMESTEPS,
+        beta_start=cfg.DENOISE.BETA_START,
+        beta_end=cfg.DENOISE.BETA_END,
+        rescale=cfg.DENOISE.RESCALE,
+    )
+
+
+def build_preprocessing(cfg: CfgNode) -> Preprocessing:
+    """How ``cfg`` prepares test images."""
+    return Preprocessing(
+        size=tuple(cfg.INPUT.SIZE_TEST), mean=tuple(cfg.INPUT.PIXEL_MEAN), std=tuple(cfg.INPUT.PIXEL_STD)
+    )

@@ -1,0 +1,45 @@
+"""Position embeddings for another patch grid than the one they were trained on."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid.utils import InputError
+
+
+def resize_position_embedding(
+    embedding: Tensor, grid: tuple[int, int], num_prefix_tokens: int, hw_ratio: int = 1
+) -> Tensor:
+    """Resize (1, prefix + h w, D) to (1, prefix + grid[0] grid[1], D); prefix tokens stay as they are.
+
+        h = floor(sqrt(N hw_ratio)),  w = h / hw_ratio      for N patch tokens
+
+    Bilinear without antialiasing and with corners not aligned, the rule of TransReID and TransReID-SSL.
+    timm's own rule (bicubic, antialiased) gives other features.
+
+    Args:
+        embedding: (1, num_prefix_tokens + N, D), or the same without the first axis.
+        grid: Rows and columns of patches wanted.
+        num_prefix_tokens: Tokens in front that have no place in the grid.
+        hw_ratio: Height over width of the grid that was trained on.
+
+    Raises:
+        InputError: If N tokens do not form a grid of that ratio.
+    """
+    if embedding.ndim == 2:
+        embedding = embedding[None]
+    prefix, patches = embedding[:, :num_prefix_tokens], embedding[:, num_prefix_tokens:]
+    count, dim = patches.shape[1:]
+    height = int((count * hw_ratio) ** 0.5)
+    width = height // hw_ratio
+    if height * width != count or not count:
+        raise InputError(
+            f"{count} position embeddings form no grid of height {hw_ratio} times the width;"
+            " set MODEL.PRETRAIN_HW_RATIO to the pre-training's (1 for ImageNet, 2 for 256x128)"
+        )
+    if (height, width) == grid:
+        return embedding
+    patches = patches.reshape(1, height, width, dim).permute(0, 3, 1, 2)  # (1, D, h, w)
+    patches = F.interpolate(patches, size=grid, mode="bilinear", align_corners=False)
+    patches = patches.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], dim)
+    return torch.cat([prefix, patches], dim=1)

@@ -1,0 +1,189 @@
+"""Read a file of weights safely and load it into a model, accounting for every key."""
+
+import logging
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reid.models.backbone import patch_grid
+from reid.models.position import resize_position_embedding
+from reid.models.reid_model import ReIDModel
+from reid.utils import InputError
+
+logger = logging.getLogger(__name__)
+
+WRAPPERS = ("state_dict", "model", "teacher")
+# Names in front of a backbone's keys in the files of this field.
+BACKBONE_PREFIXES = ("backbone.", "base.")
+# Parts of a pre-training that a re-identification model has no place for.
+PRETRAINING_HEADS = ("head.", "head_dist.", "fc.", "pre_logits.", "dist_token")
+
+
+@dataclass
+class LoadReport:
+    """What became of every key of a file, and of every key of the model.
+
+    Args:
+        loaded: Keys taken over as they are.
+        resized: Position embeddings brought to this model's grid.
+        dropped: Keys of the file that the model has no use for: another task's head, another set's classes.
+        fresh: Keys of the model that the file does not have and that may start anew.
+    """
+
+    loaded: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """One line with the counts, and the names wherever something was not simply taken over."""
+        parts = [f"{len(self.loaded)} loaded"]
+        for kind in ("resized", "dropped", "fresh"):
+            names = getattr(self, kind)
+            parts.append(f"{len(names)} {kind}" + (f" ({', '.join(names)})" if names else ""))
+        return "; ".join(parts)
+
+
+def read_file(path: Path) -> Any:
+    """Read what ``torch.save`` wrote, refusing anything that could run code.
+
+    Raises:
+        InputError: If the file is missing, cut short, of another kind, or a pickle with code.
+    """
+    if not path.is_file():
+        raise InputError(f"weights not found: {path} does not exist")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} is refused: it is no plain file of tensors, and loading it could run code; save its"
+            " state_dict alone"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise InputError(
+            f"{path} is no readable file of weights: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
+    """The flat state dict inside the wrappers and prefixes of this field, without ``module.``.
+
+    Raises:
+        InputError: If there is none.
+    """
+    for name in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a state dict, got {type(content).__name__}")
+    tensors = {str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise InputError(f"{path} must hold a state dict, got a dictionary without tensors")
+    return tensors
+
+
+def load_pretrained(model: ReIDModel, path: Path, hw_ratio: int = 1) -> LoadReport:
+    """Start ``model`` from a file: a pre-trained backbone, or a whole model of this toolkit or TransReID's.
+
+    The backbone must be complete. Position embeddings are resized. The neck and the classifier are taken
+    where the file has them in the right shape, and start anew otherwise.
+
+    Args:
+        model: Changed in place, and only if all is well.
+        path: A file of tensors.
+        hw_ratio: Height over width of the pre-training's patch grid.
+
+    Returns:
+        What became of every key; also logged.
+
+    Raises:
+        InputError: If the file cannot be read, lacks a backbone key, or has one of another shape.
+    """
+    tensors = _rename(state_dict_in(read_file(path), path))
+    report, wanted, state = LoadReport(), model.state_dict(), {}
+    for key, tensor in tensors.items():
+        if key == "backbone.pos_embed" and key in wanted and tensor.shape != wanted[key].shape:
+            state[key] = _resize(tensor, model.backbone, hw_ratio)
+            report.resized.append(key)
+        elif key in wanted and (tensor.shape == wanted[key].shape or key.startswith("backbone.")):
+            state[key] = tensor
+            report.loaded.append(key)
+        else:
+            report.dropped.append(key)
+    report.fresh = [key for key in wanted if key not in state]
+    missing = [key for key in report.fresh if key.startswith("backbone.")]
+    if missing:
+        raise InputError(
+            f"{path} is no {model.spec.name}: {len(missing)} backbone keys are missing, such as {missing[0]}"
+            f" (the file has {len(tensors)} keys, such as {next(iter(tensors))})"
+        )
+    load_strictly(model, state | {key: wanted[key] for key in report.fresh}, path)
+    logger.info("%s: %s", path, report.describe())
+    return report
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint of this toolkit, with a header, and not a state dict alone.
+
+    Raises:
+        InputError: If the file cannot be read safely.
+    """
+    content = read_file(path)
+    return isinstance(content, dict) and isinstance(content.get("header"), str)
+
+
+def count_classes(path: Path) -> int:
+    """How many training identities the classifier in a file has; 0 where it has none.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    weight = state_dict_in(read_file(path), path).get("classifier.weight")
+    return 0 if weight is None else len(weight)
+
+
+def load_strictly(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load ``state``, whose keys and shapes must be exactly the model's.
+
+    Raises:
+        InputError: Naming the first key that is missing, unexpected or of another shape.
+    """
+    wanted = model.state_dict()
+    faults = [f"{key} is missing" for key in wanted if key not in state]
+    faults += [f"{key} is unexpected" for key in state if key not in wanted]
+    faults += [
+        f"{key} must have shape {tuple(wanted[key].shape)}, got {tuple(state[key].shape)}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError(f"{path} does not fit the model: {faults[0]}{more}")
+    model.load_state_dict(state, strict=True)
+
+
+def _rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our names for the keys of a file: ``backbone.``, ``neck.``, ``classifier.``; heads keep theirs."""
+    prefix = next((p for p in BACKBONE_PREFIXES if any(key.startswith(p) for key in tensors)), None)
+    renamed = {}
+    for key, tensor in tensors.items():
+        if prefix is not None and key.startswith(prefix):
+            name = key.removeprefix(prefix)
+            renamed[name if name.startswith(PRETRAINING_HEADS) else f"backbone.{name}"] = tensor
+        elif key.startswith("bottleneck."):
+            renamed[key.replace("bottleneck.", "neck.", 1)] = tensor
+        elif prefix is not None or key.startswith(PRETRAINING_HEADS):
+            renamed[key] = tensor
+        else:
+            renamed[f"backbone.{key}"] = tensor
+    return renamed
+
+
+def _resize(tensor: Tensor, backbone: nn.Module, hw_ratio: int) -> Tensor:
+    grid = patch_grid(backbone)
+    assert grid is not None  # only vision transformers have position embeddings
+    return resize_position_embedding(tensor, grid, int(backbone.num_prefix_tokens), hw_ratio)  # type: ignore[arg-type]

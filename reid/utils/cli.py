@@ -1,0 +1,66 @@
+"""What every command line does alike: arguments, exit codes, and faults in one line."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from reid.utils.errors import InputError
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Answers wrong usage with one line and exit code 2, without repeating the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the fault and exit."""
+        self.exit(WRONG_INPUT, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def config_parser(description: str, example: str) -> OneLineParser:
+    """A parser with ``--config FILE`` and trailing ``KEY VALUE`` words in ``overrides``."""
+    parser = OneLineParser(
+        description=description,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        "--config_file",
+        "--config-file",
+        required=True,
+        metavar="FILE",
+        help="a YAML file; a bare name is looked up in configs/",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY VALUE",
+        help="configuration keys to override, e.g. SOLVER.BASE_LR 1e-3",
+    )
+    return parser
+
+
+def run_tool(main: Callable[[Sequence[str]], None]) -> int:
+    """Run ``main`` on the command line's words and return the exit code.
+
+    0 when the job was done; 2 with one line on stderr for input that must be mended, files that cannot be
+    read or written included; 130 when interrupted. Anything else is a fault of the toolkit and keeps its
+    traceback.
+    """
+    try:
+        main(sys.argv[1:])
+    except (InputError, OSError) as error:
+        sys.stderr.write(f"error: {one_line(str(error))}\n")
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    return 0
+
+
+def one_line(message: str) -> str:
+    """A message on one line."""
+    return re.sub(r"\s*\n\s*", " ", message.strip())
