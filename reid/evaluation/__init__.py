@@ -7,7 +7,7 @@ from reid.evaluation.metrics import RetrievalMetrics, evaluate_retrieval
 from reid.evaluation.pictures import draw_cmc, draw_ranked_lists
 from reid.evaluation.protocol import Protocol
 from reid.evaluation.search import ranked_lists, search, torch_search
-from reid.evaluation.similarity import METRICS, similarity
+from reid.evaluation.similarity import METRICS, prepare_features, similarity
 from reid.evaluation.tables import format_table, log_lines
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "format_table",
     "log_lines",
     "measure_latency",
+    "prepare_features",
     "ranked_lists",
     "search",
     "similarity",

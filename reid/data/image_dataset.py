@@ -1,0 +1,79 @@
+"""Records to tensors: reading one image, and the torch data set over many."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from reid.data.records import Records
+from reid.utils import InputError
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+class ImageError(InputError):
+    """An image cannot be read; the message names it."""
+
+
+class Batch(NamedTuple):
+    """Images and what is known of them; one sample has the same fields without the first dimension.
+
+    Args:
+        images: (B, 3, H, W) float32, normalised.
+        pids: (B,) int64 identities, or class labels in training.
+        camids: (B,) int64 cameras; -1 unknown.
+        indices: (B,) int64 rows of the records.
+    """
+
+    images: Tensor
+    pids: Tensor
+    camids: Tensor
+    indices: Tensor
+
+
+def read_image(path: Path) -> Image.Image:
+    """Decode an image completely, as RGB.
+
+    Raises:
+        ImageError: If it is missing, empty, cut short or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    # What Pillow's decoders raise on damaged files, depending on the format and the place of the damage.
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+        raise ImageError(
+            f"an image must be readable, {path} is not: {reason}; restore or remove it"
+        ) from error
+
+
+class ImageDataset(Dataset[Batch]):
+    """Decodes and transforms one record at a time; ``default_collate`` makes a ``Batch`` of the samples.
+
+    Args:
+        records: The images; their pids are passed on as they are.
+        transform: From an RGB image to a (3, H, W) float32 tensor.
+    """
+
+    def __init__(self, records: Records, transform: Transform) -> None:
+        self.records = records
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Batch:
+        """One sample: (3, H, W) and three scalars.
+
+        Raises:
+            ImageError: If the image cannot be read.
+        """
+        image = self.transform(read_image(self.records.path(index)))
+        pid, camid = int(self.records.pids[index]), int(self.records.camids[index])
+        return Batch(image, torch.tensor(pid), torch.tensor(camid), torch.tensor(index))

@@ -1,0 +1,176 @@
+"""Batches for training and for feature extraction; an epoch's batches do not depend on what ran before."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from reid.data.image_dataset import Batch, ImageDataset, Transform
+from reid.data.labels import relabel
+from reid.data.records import Records
+from reid.data.samplers import PKSampler, ShuffledSampler
+from reid.utils import InputError
+
+
+class Draw(NamedTuple):
+    """One place in an epoch: the row to read, and the numbers that fix its augmentation."""
+
+    row: int
+    seeds: tuple[int, int, int]
+
+
+class SeededBatches(Sampler[list[Draw]]):
+    """Gives every place in an epoch its own seeds: (seed, epoch, position).
+
+    The seeds travel with the row, so a worker needs no state of its own, and an image drawn twice in an
+    epoch is augmented in two ways.
+
+    Args:
+        batches: What is drawn.
+        seed: Non-negative.
+    """
+
+    def __init__(self, batches: PKSampler | ShuffledSampler, seed: int) -> None:
+        self.batches = batches
+        self.seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Pass the epoch on to the batches."""
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        position = 0
+        for batch in self.batches:
+            yield [
+                Draw(row, (self.seed, self.batches.epoch, position + offset))
+                for offset, row in enumerate(batch)
+            ]
+            position += len(batch)
+
+
+class SeededImages(Dataset[Batch]):
+    """Reads draws of an ``ImageDataset``, the random generators seeded for each.
+
+    Args:
+        images: The data set to read.
+    """
+
+    def __init__(self, images: ImageDataset) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        """One sample of ``ImageDataset``."""
+        with seeded_generators(*draw.seeds):
+            return self.images[draw.row]
+
+
+@contextmanager
+def seeded_generators(*numbers: int) -> Iterator[None]:
+    """Seed Python's, numpy's and torch's CPU generators inside the block; give them their states back after.
+
+    The accelerators' generators are left alone: they belong to the model.
+    """
+    words = np.random.SeedSequence(numbers).generate_state(3)
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            random.seed(int(words[0]))
+            np.random.seed(int(words[1]))
+            torch.default_generator.manual_seed(int(words[2]))
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def train_loader(
+    records: Records, transform: Transform, num_ids: int, num_instances: int, seed: int, num_workers: int
+) -> DataLoader[Batch]:
+    """Batches of P x K images whose ``pids`` are class labels 0..C-1, numbered as ``relabel`` does.
+
+    Epoch 0 is drawn until ``set_epoch`` asks for another. Batches and augmentation are a pure function of
+    (seed, epoch), whatever ran before and however many workers there are.
+
+    Raises:
+        InputError: If an identity is unknown, or ``PKSampler`` refuses.
+    """
+    labels, _ = relabel(records.pids)
+    images = ImageDataset(replace(records, pids=labels), transform)
+    batches = SeededBatches(PKSampler(labels, num_ids, num_instances, seed), seed)
+    return _loader(
+        SeededImages(images), num_workers, batch_sampler=batches, persistent_workers=num_workers > 0
+    )
+
+
+def shuffled_loader(
+    records: Records, transform: Transform, batch_size: int, seed: int, num_workers: int
+) -> DataLoader[Batch]:
+    """Every image once an epoch in random order, labels untouched, for training without them.
+
+    As ``train_loader``, batches and augmentation are a pure function of (seed, epoch).
+
+    Raises:
+        InputError: If there are no images or the batch size is not positive.
+    """
+    batches = SeededBatches(ShuffledSampler(len(records), batch_size, seed), seed)
+    return _loader(SeededImages(ImageDataset(records, transform)), num_workers, batch_sampler=batches)
+
+
+def plain_loader(
+    records: Records, transform: Transform, batch_size: int, num_workers: int
+) -> DataLoader[Batch]:
+    """Every image once, in the records' order, for feature extraction; the last batch may be smaller.
+
+    Raises:
+        InputError: If the batch size is not positive.
+    """
+    if batch_size < 1:
+        raise InputError(f"the batch size must be at least 1, got {batch_size}")
+    return _loader(ImageDataset(records, transform), num_workers, batch_size=batch_size)
+
+
+def set_epoch(loader: DataLoader[Batch], epoch: int) -> None:
+    """Choose the epoch that the next iteration of a training loader draws.
+
+    Raises:
+        TypeError: If the loader was made by ``plain_loader``.
+    """
+    batches = loader.batch_sampler
+    if not isinstance(batches, SeededBatches):
+        raise TypeError(f"only a training loader has epochs, got one over {type(batches).__name__}")
+    batches.set_epoch(epoch)
+
+
+def iterate(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """Yield the loader's batches; an ``InputError`` of a worker arrives as it was raised, in one line.
+
+    Without this its message would be the text of the worker's traceback.
+    """
+    try:
+        yield from loader
+    except InputError as error:
+        kind = type(error)
+        last_line = str(error).rstrip().rpartition("\n")[2]
+        raise kind(last_line.removeprefix(f"{kind.__module__}.{kind.__qualname__}: ")) from None
+
+
+def _loader(images: Dataset[Batch], num_workers: int, **options: Any) -> DataLoader[Batch]:
+    """A loader that draws nothing from the global generator."""
+    return DataLoader(
+        images,
+        num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),
+        **options,
+    )
