@@ -4,7 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-FAISS_GPU_PLATFORM = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+FAISS_GPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+FAISS_CPU = "sys_platform != 'linux' or platform_machine != 'x86_64'"
 
 setup(
     name="denoisereid",
@@ -22,8 +23,8 @@ setup(
         "timm>=1.0",
         "yacs>=0.1.8",
         # The GPU build searches on the CPU where there is no GPU.
-        f"faiss-gpu>=1.14; {FAISS_GPU_PLATFORM}",
-        f"faiss-cpu>=1.8; not ({FAISS_GPU_PLATFORM})",
+        f"faiss-gpu>=1.14; {FAISS_GPU}",
+        f"faiss-cpu>=1.8; {FAISS_CPU}",
         "opencv-python>=4.8",
         "scipy>=1.11",
         "numpy>=1.26",

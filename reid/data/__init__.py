@@ -1,7 +1,7 @@
 """Data sets as columns of paths, identities and cameras; parsers, transforms, samplers and loaders."""
 
 from reid.data.csv_list import load_csv
-from reid.data.image_dataset import Batch, ImageDataset, ImageError, read_image
+from reid.data.image_dataset import Batch, ImageDataset, ImageError, Transform, read_image
 from reid.data.labels import relabel
 from reid.data.loaders import iterate, plain_loader, set_epoch, shuffled_loader, train_loader
 from reid.data.market1501 import load_market1501
@@ -23,6 +23,7 @@ __all__ = [
     "ReIDDataset",
     "Records",
     "ShuffledSampler",
+    "Transform",
     "Trial",
     "iterate",
     "load_csv",

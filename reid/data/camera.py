@@ -76,7 +76,7 @@ def take_picture(
     if rng.random() < 0.3:
         _add_occluder(scene, rng)
     shrunk = cv2.resize(scene, image_size[::-1], interpolation=cv2.INTER_AREA)
-    return _expose(shrunk, camera, rng)
+    return _expose(np.asarray(shrunk, np.float32), camera, rng)
 
 
 def _draw_backdrop(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
