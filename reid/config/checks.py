@@ -1,5 +1,7 @@
 """Rules across keys: all faults of a configuration are found before any is reported."""
 
+import math
+
 from yacs.config import CfgNode
 
 CHOICES = {
@@ -87,7 +89,7 @@ def _wrong_lists(cfg: CfgNode) -> list[str]:
             faults.append(f"INPUT.{key} must be [height, width] in pixels, got {list(size)}")
     for key in ("PIXEL_MEAN", "PIXEL_STD"):
         values = cfg.INPUT[key]
-        numbers = all(isinstance(n, int | float) and not isinstance(n, bool) for n in values)
+        numbers = all(type(n) in (int, float) and math.isfinite(n) for n in values)
         if len(values) != 3 or not numbers or (key == "PIXEL_STD" and min(values) <= 0):
             kind = "three positive numbers" if key == "PIXEL_STD" else "three numbers"
             faults.append(f"INPUT.{key} must be {kind}, got {list(values)}")
@@ -100,7 +102,7 @@ def _wrong_lists(cfg: CfgNode) -> list[str]:
 def _wrong_combinations(cfg: CfgNode) -> list[str]:
     faults = []
     batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
-    if batch % instances:
+    if instances > 0 and batch % instances:
         down, up = batch // instances * instances, (batch // instances + 1) * instances
         near = f"{down} or {up}" if down else f"{up}"
         faults.append(

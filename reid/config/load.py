@@ -43,7 +43,7 @@ def config_from_text(text: str) -> CfgNode:
     Raises:
         ConfigError: If the text is no configuration of this version.
     """
-    return _merge(yaml.safe_load(text), ())
+    return _merge(_parse_yaml(text, "the text"), ())
 
 
 def _merge(tree: dict[str, Any], overrides: Sequence[str]) -> CfgNode:
@@ -69,7 +69,7 @@ def find_config(path: str | Path) -> Path:
     """
     given = Path(path)
     folders = [Path("configs"), Path(reid.__file__).parent.parent / "configs"]
-    names = [given] if given.suffix else [given, given.with_name(given.name + ".yml")]
+    names = [given] if given.suffix or not given.name else [given, given.with_name(given.name + ".yml")]
     for name in names:
         for candidate in [name, *(folder / name for folder in folders)]:
             if candidate.is_file():
@@ -86,19 +86,27 @@ def parse_value(text: str) -> Any:
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return text
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no YAML: {error}") from error
+    return _parse_yaml(text, str(path))
+
+
+def _parse_yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold KEY: value lines, got {type(tree).__name__}")
+        raise ConfigError(f"{source} must hold KEY: value lines, got {type(tree).__name__}")
     return tree
 
 

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from reid.data.camera import Camera, draw_camera, take_picture
+from reid.data.market1501 import STAMP
 from reid.data.person import Look, draw_look
 from reid.utils import InputError, unknown_choice, write_json
 
-STAMP = "synthetic.json"
 DRAWING = 1  # raised when the same parameters give other images
 JPEG_QUALITY = 92
 MSMT_FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
@@ -130,7 +130,7 @@ def write_synthetic_msmt(
     """Write drawn people as an MSMT17 tree of ``version``, which ``load_msmt17(root)`` reads.
 
     As ``write_synthetic_market``, without distractors and junk. Train and test identities are both numbered
-    from 0; each training identity's last image by each camera is listed in ``list_val.txt``.
+    from 0; each training identity's last image by the first camera is listed in ``list_val.txt``.
 
     Raises:
         InputError: If an argument is out of range, or the folder holds anything else.
@@ -144,7 +144,7 @@ def write_synthetic_msmt(
         studio = Studio(seed, num_cameras, image_size)
         lists: dict[str, list[str]] = {name: [] for name in ("train", "val", "query", "gallery")}
         for shot in _shots(range(num_train_ids), num_cameras, images_per_camera):
-            split = "val" if shot.number == images_per_camera - 1 else "train"
+            split = "val" if (shot.camera, shot.number) == (0, images_per_camera - 1) else "train"
             name = _msmt_name(shot.person, shot)
             studio.write(folder / train_folder / name, shot)
             lists[split].append(f"{name} {shot.person}")

@@ -53,6 +53,9 @@ def build_run(cfg: CfgNode) -> TrainingRun:
         raise InputError(f"{dataset.title} has no training images; check its split")
     seed_everything(cfg.SOLVER.SEED)
     model = build_model(cfg, relabel(dataset.train.pids)[1] if labelled else _classes_of_weights(cfg))
+    if any(stage.denoises for stage in stages):
+        # Tried now, because it is needed only when the baseline has been trained.
+        build_denoise_spec(cfg).attach(model)
     preprocessing = build_preprocessing(cfg)
     evaluator = None
     if dataset.trials:

@@ -89,16 +89,24 @@ class Header:
         Raises:
             InputError: If it is of another format or version.
         """
-        tree = json.loads(text)
-        if tree.pop("format", None) != FORMAT:
+        try:
+            tree = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path} has a header that is no JSON: {error}") from error
+        if not isinstance(tree, dict) or tree.pop("format", None) != FORMAT:
             raise InputError(f"{path} is no checkpoint of this version ({FORMAT})")
         try:
             tree["model"] = ModelSpec(**_tuples(tree["model"]))
             tree["preprocessing"] = Preprocessing(**_tuples(tree["preprocessing"]))
             tree["denoise"] = None if tree["denoise"] is None else DenoiseSpec(**_tuples(tree["denoise"]))
-            return cls(**tree)
-        except (KeyError, TypeError) as error:
+            header = cls(**tree)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{path} has a header that this version cannot read: {error}") from error
+        if header.state not in ("none", "attached", "fused"):
+            raise InputError(f"{path} must be in state none, attached or fused, got {header.state!r}")
+        if header.state == "attached" and header.denoise is None:
+            raise InputError(f"{path} says that denoisers are attached but not how")
+        return header
 
 
 def package_versions() -> dict[str, str]:
@@ -134,6 +142,8 @@ def load_checkpoint(path: str | Path) -> tuple[ReIDModel, Header]:
         raise InputError(f"{path} is no checkpoint of this toolkit; MODEL.PRETRAIN_PATH can start from it")
     content = read_file(path)
     header = Header.from_json(content["header"], path)
+    if not isinstance(content.get("state_dict"), dict):
+        raise InputError(f"{path} has a header but no state_dict")
     model = ReIDModel(header.model)
     if header.state == "attached" and header.denoise is not None:
         model = header.denoise.attach(model)

@@ -24,10 +24,12 @@ def resize_position_embedding(
         hw_ratio: Height over width of the grid that was trained on.
 
     Raises:
-        InputError: If N tokens do not form a grid of that ratio.
+        InputError: If the shape is another, or N tokens do not form a grid of that ratio.
     """
     if embedding.ndim == 2:
         embedding = embedding[None]
+    if embedding.ndim != 3 or len(embedding) != 1:
+        raise InputError(f"position embeddings must be (1, tokens, D), got {tuple(embedding.shape)}")
     prefix, patches = embedding[:, :num_prefix_tokens], embedding[:, num_prefix_tokens:]
     count, dim = patches.shape[1:]
     height = int((count * hw_ratio) ** 0.5)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from reid.models.backbone import create_backbone
 from reid.models.neck import BNNeck
 from reid.models.output import ReIDOutput
+from reid.utils import InputError
 
 NeckFeat = Literal["before", "after"]
 
@@ -23,6 +24,9 @@ class ModelSpec:
         drop_path: Stochastic depth of vision transformers.
         last_stride: Stride of a ResNet's last stage, 1 or 2.
         neck_feat: Which feature is retrieved with: before or after the BNNeck.
+
+    Raises:
+        InputError: If ``neck_feat`` is neither.
     """
 
     name: str
@@ -31,6 +35,10 @@ class ModelSpec:
     drop_path: float = 0.0
     last_stride: int = 1
     neck_feat: NeckFeat = "before"
+
+    def __post_init__(self) -> None:
+        if self.neck_feat not in ("before", "after"):
+            raise InputError(f"neck_feat must be before or after, got {self.neck_feat!r}")
 
 
 class ReIDModel(nn.Module):

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,19 @@ from reid.models.reid_model import ReIDModel
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
+
+# What torch.load raises for files that are cut short, damaged or of another kind.
+UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OSError,
+    struct.error,
+)
 
 WRAPPERS = ("state_dict", "model", "teacher")
 # Names in front of a backbone's keys in the files of this field.
@@ -63,7 +77,7 @@ def read_file(path: Path) -> Any:
             f"{path} is refused: it is no plain file of tensors, and loading it could run code; save its"
             " state_dict alone"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path} is no readable file of weights: {' '.join(str(error).split())[:200]}"
         ) from error

@@ -16,7 +16,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the fault and exit."""
-        self.exit(WRONG_INPUT, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(WRONG_INPUT, f"{self.prog}: error: {one_line(message)} (see --help)\n")
 
 
 def config_parser(description: str, example: str) -> OneLineParser:

@@ -1,0 +1,138 @@
+"""Each rule, broken once: the message shows the key, what must hold and what came."""
+
+import pytest
+
+from reid.config import ConfigError, get_default_config, load_config
+from reid.config.checks import CHOICES, RANGES, find_faults
+
+
+def faults_after(**changes):
+    cfg = get_default_config()
+    for key, value in changes.items():
+        group, _, name = key.partition("__")
+        cfg[group][name] = value
+    return find_faults(cfg)
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_a_value_that_is_no_choice_is_one_fault(key):
+    group, name = key.split(".")
+    value = 3 if key == "MODEL.LAST_STRIDE" else "other"
+    (fault,) = faults_after(**{f"{group}__{name}": value})
+    assert fault.startswith(f"{key} must be one of ")
+    assert fault.endswith(f"got {value!r}")
+
+
+@pytest.mark.parametrize("bound", [0, 1])
+@pytest.mark.parametrize("key", RANGES)
+def test_the_bounds_are_allowed_and_what_is_beyond_is_not(key, bound):
+    group, name = key.split(".")
+    edge, step = RANGES[key][bound], [-1, 1][bound]
+    about_key = f"{key} must be in "
+    if edge == float("inf"):
+        assert any(f.startswith(about_key) for f in faults_after(**{f"{group}__{name}": edge}))
+        return
+    assert not any(f.startswith(about_key) for f in faults_after(**{f"{group}__{name}": edge}))
+    (fault,) = [f for f in faults_after(**{f"{group}__{name}": edge + step}) if f.startswith(about_key)]
+    assert fault.endswith(f"got {edge + step}")
+
+
+@pytest.mark.parametrize(
+    "key", ["SOLVER__BASE_LR", "MODEL__DROP_PATH", "DENOISE__LAMBDA", "DENOISE__BETA_END"]
+)
+def test_nan_is_a_fault(key):
+    (fault,) = faults_after(**{key: float("nan")})
+    assert "got " in fault
+    assert "nan" in fault
+
+
+@pytest.mark.parametrize("key", ["SIZE_TRAIN", "SIZE_TEST"])
+@pytest.mark.parametrize(
+    "size", [[256], [256, 128, 3], [0, 128], [256.0, 128], [True, 128], ["256", 1], [5000, 1]]
+)
+def test_an_image_size_is_two_positive_whole_numbers(key, size):
+    (fault,) = faults_after(**{f"INPUT__{key}": size})
+    assert fault == f"INPUT.{key} must be [height, width] in pixels, got {size}"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.5, 0.5], [0.5] * 4, ["a", 0.5, 0.5], [True, 0.5, 0.5], [float("nan"), 0.5, 0.5], [float("inf")] * 3],
+)
+@pytest.mark.parametrize("key", ["PIXEL_MEAN", "PIXEL_STD"])
+def test_mean_and_deviation_are_three_finite_numbers(key, values):
+    (fault,) = faults_after(**{f"INPUT__{key}": values})
+    assert fault.startswith(f"INPUT.{key} must be three ")
+    assert fault.endswith(f"got {values}")
+
+
+def test_a_deviation_of_zero_is_refused_where_a_mean_of_zero_is_not():
+    assert faults_after(INPUT__PIXEL_MEAN=[0.0, 0, 0]) == []
+    (fault,) = faults_after(INPUT__PIXEL_STD=[0.5, 0.0, 0.5])
+    assert fault == "INPUT.PIXEL_STD must be three positive numbers, got [0.5, 0.0, 0.5]"
+
+
+@pytest.mark.parametrize("targets", [[], [1], ["mlp", None]])
+def test_targets_are_at_least_one_name(targets):
+    (fault,) = faults_after(DENOISE__TARGETS=targets)
+    assert fault.startswith("DENOISE.TARGETS must be a list of names")
+    assert fault.endswith(f"got {targets}")
+
+
+@pytest.mark.parametrize(
+    ("batch", "instances", "use"), [(62, 4, "use 60 or 64"), (3, 4, "use 4"), (65, 64, "use 64 or 128")]
+)
+def test_a_batch_must_be_whole_identities_and_the_nearest_sizes_are_named(batch, instances, use):
+    (fault,) = faults_after(SOLVER__IMS_PER_BATCH=batch, DATALOADER__NUM_INSTANCE=instances)
+    assert fault == (
+        f"SOLVER.IMS_PER_BATCH must be a multiple of DATALOADER.NUM_INSTANCE ({instances}), got {batch};"
+        f" {use}"
+    )
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 0.1), (0.2, 0.1), (0.1, 1.0), (-0.1, 0.1)])
+def test_betas_must_rise_inside_zero_to_one(start, end):
+    (fault,) = faults_after(DENOISE__BETA_START=start, DENOISE__BETA_END=end)
+    assert fault.endswith(f"got {start} and {end}")
+
+
+def test_constant_betas_are_allowed():
+    assert faults_after(DENOISE__BETA_START=0.01, DENOISE__BETA_END=0.01) == []
+
+
+def test_two_losses_of_weight_zero_are_refused_where_one_is_not():
+    assert faults_after(MODEL__ID_LOSS_WEIGHT=0.0) == []
+    assert faults_after(MODEL__TRIPLET_LOSS_WEIGHT=0.0) == []
+    (fault,) = faults_after(MODEL__ID_LOSS_WEIGHT=0.0, MODEL__TRIPLET_LOSS_WEIGHT=0.0)
+    assert fault == "MODEL.ID_LOSS_WEIGHT and MODEL.TRIPLET_LOSS_WEIGHT must not both be 0"
+
+
+def test_no_epochs_at_all_is_refused():
+    (fault,) = faults_after(SOLVER__MAX_EPOCHS=0)
+    assert "nothing to train" in fault
+
+
+def test_denoising_from_the_start_needs_weights():
+    (fault,) = faults_after(SOLVER__MAX_EPOCHS=0, DENOISE__MODE="label_free")
+    assert "MODEL.PRETRAIN_PATH must name" in fault
+    weights = {"MODEL__PRETRAIN_PATH": "baseline.pth"}
+    assert faults_after(SOLVER__MAX_EPOCHS=0, DENOISE__MODE="label_free", **weights) == []
+
+
+def test_all_broken_rules_are_in_one_message():
+    words = [
+        "SOLVER.IMS_PER_BATCH",
+        "62",
+        "TEST.METRIC",
+        "manhattan",
+        "MODEL.DROP_PATH",
+        "2",
+        "SOLVER.SEED",
+        "-1",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, words)
+    faults = str(caught.value).split("; ")
+    assert len(faults) == 5  # the batch's own "; use 60 or 64" included
+    for key in words[::2]:
+        assert sum(fault.startswith(key) for fault in faults) == 1

@@ -1,0 +1,51 @@
+import pytest
+import torch
+from small import small_config
+
+from reid.engine.load import load_baseline, load_for_test
+from reid.models import DenoiseSpec, Header, ModelSpec, Preprocessing, ReIDModel, save_checkpoint
+from reid.utils import InputError
+
+PREPROCESSING = Preprocessing((32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.fixture
+def weights(tmp_path):
+    model = ReIDModel(ModelSpec("vit_micro", (32, 32), 3))
+    attached = DenoiseSpec().attach(model)
+    path = tmp_path / "denoised.pth"
+    save_checkpoint(path, attached, Header(model.spec, PREPROCESSING, DenoiseSpec(), "attached"))
+    return path
+
+
+def test_without_a_baseline_the_denoisers_are_taken_out(weights, tmp_path):
+    cfg = small_config(tmp_path, tmp_path)
+    model, _ = load_for_test(cfg, weights)
+    baseline, source = load_baseline(cfg, model, weights, None)
+    assert source.endswith("without its denoisers")
+    assert not any("denoiser" in key for key in baseline.state_dict())
+
+
+def test_the_neck_feature_is_the_configurations(weights, tmp_path):
+    cfg = small_config(tmp_path, tmp_path, "TEST.NECK_FEAT", "after")
+    assert load_for_test(cfg, weights)[0].spec.neck_feat == "after"
+
+
+def test_another_backbone_is_refused(weights, tmp_path):
+    cfg = small_config(tmp_path, tmp_path, "MODEL.NAME", "resnet10")
+    with pytest.raises(InputError, match=r"is a vit_micro, MODEL\.NAME says resnet10"):
+        load_for_test(cfg, weights)
+
+
+def test_other_preprocessing_is_named(weights, tmp_path, caplog):
+    cfg = small_config(tmp_path, tmp_path, "INPUT.PIXEL_MEAN", "[0.4, 0.4, 0.4]")
+    load_for_test(cfg, weights)
+    assert "not as the configuration does" in caplog.text
+
+
+def test_a_state_dict_alone_is_read_into_the_configurations_model(tmp_path):
+    model = ReIDModel(ModelSpec("vit_micro", (32, 32), 3))
+    torch.save(model.state_dict(), tmp_path / "plain.pth")
+    loaded, header = load_for_test(small_config(tmp_path, tmp_path), tmp_path / "plain.pth")
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in loaded.state_dict().items())
+    assert header.training == {}

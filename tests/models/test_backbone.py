@@ -1,0 +1,91 @@
+"""Backbones by name: shapes, grids, strides and timm's own keys."""
+
+import pytest
+import timm
+import torch
+
+from reid.models import BACKBONES, create_backbone
+from reid.models.backbone import patch_grid
+from reid.utils import InputError
+
+IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("name", "dim"), [("vit_micro", 128), ("resnet10", 512), ("resnet14", 2048)])
+def test_small_backbones_give_one_feature_an_image(name, dim):
+    backbone = create_backbone(name, (64, 32)).eval()
+    assert backbone.num_features == dim
+    with torch.no_grad():
+        assert backbone(IMAGES).shape == (2, dim)
+
+
+def test_vit_small_has_a_grid_of_16x8_and_timms_keys_at_256x128():
+    backbone = create_backbone("vit_small", (256, 128)).eval()
+    assert patch_grid(backbone) == (16, 8)
+    assert backbone.pos_embed.shape == (1, 1 + 16 * 8, 384)
+    assert list(backbone.state_dict()) == list(
+        timm.create_model("vit_small_patch16_224", num_classes=0).state_dict()
+    )
+    with torch.no_grad():
+        assert backbone(torch.zeros(1, 3, 256, 128)).shape == (1, 384)
+
+
+def test_a_vision_transformer_returns_its_class_token():
+    backbone = create_backbone("vit_micro", (64, 32)).eval()
+    with torch.no_grad():
+        tokens = backbone.forward_features(IMAGES)
+        assert tokens.shape == (2, 1 + 8 * 4, 128)
+        torch.testing.assert_close(backbone(IMAGES), tokens[:, 0])
+
+
+@pytest.mark.parametrize(("last_stride", "cells"), [(1, (16, 8)), (2, (8, 4))])
+@pytest.mark.parametrize("name", ["resnet50", "resnet10"])
+def test_the_last_stride_decides_the_map_at_256x128_and_no_key(name, last_stride, cells):
+    backbone = create_backbone(name, (256, 128), last_stride=last_stride).eval()
+    timm_name = {"resnet50": "resnet50", "resnet10": "resnet10t"}[name]
+    plain = timm.create_model(timm_name, num_classes=0).state_dict()
+    assert {k: v.shape for k, v in backbone.state_dict().items()} == {k: v.shape for k, v in plain.items()}
+    with torch.no_grad():
+        features = backbone.forward_features(torch.zeros(1, 3, 256, 128))
+    assert features.shape[2:] == cells
+
+
+def test_a_resnet_averages_its_last_map():
+    backbone = create_backbone("resnet10", (64, 32)).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(IMAGES), backbone.forward_features(IMAGES).mean((2, 3)))
+
+
+def test_last_stride_1_computes_the_strided_map_at_more_places():
+    # Where the first block's stride only skips places, every second cell of its output is the old one.
+    torch.manual_seed(0)
+    dense = create_backbone("resnet50", (64, 64), last_stride=1).eval()
+    strided = create_backbone("resnet50", (64, 64), last_stride=2).eval()
+    strided.load_state_dict(dense.state_dict())
+    x = torch.randn(1, 1024, 4, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(dense.layer4[0](x)[..., ::2, ::2], strided.layer4[0](x))
+
+
+def test_drop_path_reaches_the_vision_transformer():
+    rates = [block.drop_path1 for block in create_backbone("vit_micro", (64, 32), drop_path=0.3).blocks]
+    assert rates[-1].drop_prob == pytest.approx(0.3)
+
+
+def test_patch_grid_is_none_without_patches():
+    assert patch_grid(create_backbone("resnet10", (64, 32))) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "patch"), [("vit_micro", (64, 30), 8), ("vit_small", (250, 128), 16)]
+)
+def test_a_size_that_is_no_multiple_of_the_patch_is_refused(name, size, patch):
+    match = f"{name} needs image sides that are multiples of {patch}, got {size[0]}x{size[1]}"
+    with pytest.raises(InputError, match=match):
+        create_backbone(name, size)
+
+
+def test_an_unknown_backbone_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match=r"backbone \(MODEL.NAME\) 'resnet5': did you mean 'resnet50'\?"):
+        create_backbone("resnet5", (64, 32))
+    assert set(BACKBONES) == {"vit_base", "vit_small", "vit_micro", "resnet50", "resnet14", "resnet10"}

@@ -1,0 +1,84 @@
+"""Backbone, neck and classifier together."""
+
+import pytest
+import torch
+
+from reid.models import ModelSpec, ReIDModel, ReIDOutput
+from reid.utils import InputError
+
+IMAGES = torch.randn(4, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+
+both = pytest.mark.parametrize("name", ["vit_micro", "resnet10"])
+
+
+def make(name, **options):
+    torch.manual_seed(0)
+    model = ReIDModel(ModelSpec(name, (64, 32), 7, **options)).eval()
+    # A neck that is not the identity, as after training.
+    torch.nn.init.normal_(model.neck.running_mean)
+    torch.nn.init.uniform_(model.neck.weight, 0.5, 2)
+    return model
+
+
+@both
+def test_the_output_is_of_one_type_in_training_and_evaluation(name):
+    model = make(name)
+    for mode in (True, False):
+        output = model.train(mode)(IMAGES)
+        assert type(output) is ReIDOutput
+        assert output.feat.shape == output.bn_feat.shape == (4, model.dim)
+        assert output.logits.shape == (4, 7)
+
+
+@both
+def test_each_part_follows_from_the_one_before(name):
+    model = make(name)
+    with torch.no_grad():
+        output = model(IMAGES)
+        assert torch.equal(output.feat, model.backbone(IMAGES))
+        neck = model.neck
+        by_hand = (output.feat - neck.running_mean) / (neck.running_var + neck.eps).sqrt() * neck.weight
+        torch.testing.assert_close(output.bn_feat, by_hand)
+        torch.testing.assert_close(output.logits, output.bn_feat @ model.classifier.weight.T)
+
+
+@both
+@pytest.mark.parametrize(("neck_feat", "field"), [("before", "feat"), ("after", "bn_feat")])
+def test_embed_gives_the_feature_on_the_side_of_the_neck_that_was_asked_for(name, neck_feat, field):
+    model = make(name, neck_feat=neck_feat)
+    with torch.no_grad():
+        output = model(IMAGES)
+        assert torch.equal(model.embed(IMAGES), getattr(output, field))
+        assert not torch.allclose(output.feat, output.bn_feat)
+
+
+@both
+def test_every_parameter_but_the_necks_shift_is_trained(name):
+    model = make(name).train()
+    model(IMAGES).logits.square().sum().backward()
+    frozen = [key for key, parameter in model.named_parameters() if not parameter.requires_grad]
+    assert frozen == ["neck.bias"]
+    assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == frozen
+
+
+def test_the_classifier_has_no_bias_and_small_weights():
+    model = make("vit_micro")
+    assert model.classifier.bias is None
+    assert 0 < model.classifier.weight.std() < 0.002
+
+
+def test_an_image_s_feature_does_not_depend_on_the_others_in_evaluation():
+    model = make("resnet10")
+    with torch.no_grad():
+        torch.testing.assert_close(model.embed(IMAGES)[:1], model.embed(IMAGES[:1]))
+
+
+@pytest.mark.parametrize("value", ["", "Before", "both"])
+def test_an_unknown_side_of_the_neck_is_refused(value):
+    with pytest.raises(InputError, match=f"neck_feat must be before or after, got '{value}'"):
+        ModelSpec("vit_micro", (64, 32), 7, neck_feat=value)
+
+
+def test_an_unknown_backbone_is_refused():
+    with pytest.raises(InputError, match="unknown backbone"):
+        ReIDModel(ModelSpec("vit_tiny", (64, 32), 7))

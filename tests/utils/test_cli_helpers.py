@@ -1,0 +1,107 @@
+"""Exit codes, one line on stderr, and the words of a command line."""
+
+import sys
+
+import pytest
+
+from reid.utils import InputError
+from reid.utils.cli import OneLineParser, config_parser, one_line, run_tool
+
+
+def test_a_job_that_is_done_exits_0_and_gets_the_words(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tool.py", "--config", "a b.yml"])
+    seen = []
+    assert run_tool(seen.extend) == 0
+    assert seen == ["--config", "a b.yml"]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InputError("wrong\n  value"), "error: wrong value\n"),
+        (FileNotFoundError(2, "No such file", "a.pth"), "error: [Errno 2] No such file: 'a.pth'\n"),
+        (PermissionError(13, "Permission denied", "runs"), "error: [Errno 13] Permission denied: 'runs'\n"),
+    ],
+)
+def test_input_that_must_be_mended_exits_2_with_one_line(error, line, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tool.py"])
+
+    def main(words):
+        raise error
+
+    assert run_tool(main) == 2
+    assert capsys.readouterr() == ("", line)
+
+
+def test_an_interruption_exits_130_with_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tool.py"])
+
+    def main(words):
+        raise KeyboardInterrupt
+
+    assert run_tool(main) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, TypeError])
+def test_a_fault_of_the_toolkit_keeps_its_traceback(error, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tool.py"])
+
+    def main(words):
+        raise error("ours")
+
+    with pytest.raises(error, match="ours"):
+        run_tool(main)
+
+
+@pytest.mark.parametrize("words", [[], ["--config"], ["--config", "a.yml", "--unknown"], ["--unknown\nline"]])
+def test_wrong_usage_is_one_line_and_exit_2(words, capsys):
+    parser = config_parser("What it does.", "tool.py --config a.yml")
+    parser.prog = "tool.py"
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_intermixed_args(words)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("tool.py: error: ")
+    assert err.endswith(" (see --help)\n")
+    assert err.count("\n") == 1
+
+
+def test_wrong_usage_goes_through_run_tool_with_exit_2(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tool.py", "--oops"])
+    with pytest.raises(SystemExit) as caught:
+        run_tool(lambda words: OneLineParser().parse_args(words))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("spelling", ["--config", "--config_file", "--config-file"])
+def test_the_three_spellings_of_the_config_option_are_one(spelling):
+    args = config_parser("x", "y").parse_intermixed_args([spelling, "a.yml", "SOLVER.SEED", "3"])
+    assert (args.config, args.overrides) == ("a.yml", ["SOLVER.SEED", "3"])
+
+
+def test_words_may_stand_around_options_and_be_negative():
+    parser = config_parser("x", "y")
+    parser.add_argument("--json")
+    words = ["DATALOADER.NUM_WORKERS", "-1", "--config", "a.yml", "--json", "f", "SOLVER.SEED", "3"]
+    assert parser.parse_intermixed_args(words).overrides == [
+        "DATALOADER.NUM_WORKERS",
+        "-1",
+        "SOLVER.SEED",
+        "3",
+    ]
+
+
+def test_help_shows_the_example(capsys):
+    with pytest.raises(SystemExit) as caught:
+        config_parser("What it does.", "tool.py --config a.yml").parse_args(["--help"])
+    assert caught.value.code == 0
+    assert "example: tool.py --config a.yml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "line"), [("a\n  b \n\nc\n", "a b c"), ("plain", "plain"), ("", "")])
+def test_one_line_joins_lines(text, line):
+    assert one_line(text) == line

@@ -1,0 +1,90 @@
+"""Files are whole or absent."""
+
+import json
+import os
+
+import pytest
+
+from reid.utils import append_jsonl, write_atomically, write_json
+
+
+def test_the_file_appears_when_the_block_ends_and_nothing_else_stays(tmp_path):
+    path = tmp_path / "a" / "b" / "file.txt"
+    with write_atomically(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_an_exception_leaves_no_temporary_file_and_the_old_content(error, old, tmp_path):
+    path = tmp_path / "file.txt"
+    if old is not None:
+        path.write_text(old)
+
+    def write_half():
+        with write_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise error("stop")
+
+    with pytest.raises(error, match="stop"):
+        write_half()
+    assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["file.txt"])
+    assert old is None or path.read_text() == old
+
+
+def test_a_written_file_is_as_readable_as_one_written_plainly(tmp_path):
+    plain, path = tmp_path / "plain", tmp_path / "atomic"
+    old = os.umask(0o027)
+    try:
+        plain.write_text("")
+        with write_atomically(path) as temporary:
+            temporary.write_text("")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(old)
+    assert oct(path.stat().st_mode) == oct(plain.stat().st_mode)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_is_a_file_is_an_os_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"), write_atomically(tmp_path / "file" / "x"):
+        pass
+
+
+def test_json_is_written_and_read_back(tmp_path):
+    value = {"mAP": 66.3, "names": ["a", "ü"], "none": None}
+    write_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_json_refuses_what_it_cannot_express_and_keeps_the_old_file(number, tmp_path):
+    write_json(tmp_path / "x.json", [1])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"a": [number]})
+    assert json.loads((tmp_path / "x.json").read_text()) == [1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_rows_are_appended_one_a_line(tmp_path):
+    path = tmp_path / "new" / "rows.jsonl"
+    append_jsonl(path, {"epoch": 1, "note": "two\nlines"})
+    append_jsonl(path, {"epoch": 2})
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rows == [{"epoch": 1, "note": "two\nlines"}, {"epoch": 2}]
+
+
+def test_a_row_with_nan_is_refused_and_leaves_the_rows_before(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    append_jsonl(path, {"epoch": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        append_jsonl(path, {"loss": float("nan")})
+    assert path.read_text() == '{"epoch": 1}\n'

@@ -1,0 +1,70 @@
+"""Every line once, to stderr and to the file."""
+
+import logging
+import re
+
+import pytest
+
+from reid.utils import setup_logging
+
+
+@pytest.fixture(autouse=True)
+def _logger_as_before():
+    logger = logging.getLogger("reid")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    logger.handlers = []
+    yield
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
+
+
+def test_setting_up_twice_writes_a_line_once(tmp_path, capsys):
+    setup_logging(tmp_path)
+    setup_logging(tmp_path)
+    logging.getLogger("reid.some.module").info("hello")
+    assert capsys.readouterr().err.count("hello") == 1
+    assert (tmp_path / "log.txt").read_text().count("hello") == 1
+
+
+def test_a_line_has_time_level_name_and_message(tmp_path, capsys):
+    setup_logging(tmp_path / "new", "x.txt")
+    logging.getLogger("reid.models").warning("a %s", "b")
+    line = (tmp_path / "new" / "x.txt").read_text()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARNING reid\.models: a b\n", line)
+    captured = capsys.readouterr()
+    assert captured.err == line
+    assert captured.out == ""
+
+
+def test_info_is_shown_and_debug_is_not(capsys):
+    setup_logging()
+    logging.getLogger("reid").debug("quiet")
+    logging.getLogger("reid").info("loud")
+    err = capsys.readouterr().err
+    assert "loud" in err
+    assert "quiet" not in err
+
+
+def test_a_second_folder_takes_over_from_the_first(tmp_path, capsys):
+    setup_logging(tmp_path / "a")
+    setup_logging(tmp_path / "b")
+    logging.getLogger("reid").info("hello")
+    assert (tmp_path / "a" / "log.txt").read_text() == ""
+    assert "hello" in (tmp_path / "b" / "log.txt").read_text()
+
+
+def test_a_later_run_appends_to_the_file(tmp_path, capsys):
+    for word in ("first", "second"):
+        setup_logging(tmp_path)
+        logging.getLogger("reid").info(word)
+    assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
+
+
+def test_other_loggers_are_left_alone(tmp_path, capsys):
+    root = list(logging.getLogger().handlers)
+    setup_logging(tmp_path)
+    logging.getLogger("other").warning("elsewhere")
+    assert "elsewhere" not in (tmp_path / "log.txt").read_text()
+    assert logging.getLogger().handlers == root
