@@ -1,4 +1,4 @@
-"""The architecture can be read off the folders: imports go down, cfg stays in builders, only reid is installed."""
+"""What CONTRIBUTING.md says of the house: imports go down, cfg stays in builders, only reid is installed."""
 
 import ast
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Batches for training and for feature extraction; an epoch's batches do not depend on what ran before."""
 
 import random
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -161,6 +162,8 @@ def iterate(loader: DataLoader[Batch]) -> Iterator[Batch]:
         yield from loader
     except InputError as error:
         kind = type(error)
+        # The frames hold the loader's iterator in a cycle; collected late, it waits 5 s for every worker.
+        traceback.clear_frames(error.__traceback__)
         last_line = str(error).rstrip().rpartition("\n")[2]
         raise kind(last_line.removeprefix(f"{kind.__module__}.{kind.__qualname__}: ")) from None
 

@@ -145,8 +145,9 @@ def _set(layer: L, weight: Tensor, bias: Tensor | None) -> L:
     """Replace the parameters of ``layer`` by new ones in its own dtype; refuse what is not finite."""
     dtype, requires_grad = layer.weight.dtype, layer.weight.requires_grad
     for kind, value in (("weight", weight), ("bias", bias)):
-        # Contiguous like a loaded weight: another memory layout would round differently.
-        stored = None if value is None else value.to(dtype).contiguous()
+        # Laid out like a loaded weight, or kernels may round differently. contiguous() would not do: it takes
+        # a 1x1 kernel's odd strides for contiguous.
+        stored = None if value is None else value.to(dtype).clone(memory_format=torch.contiguous_format)
         if stored is not None and not stored.isfinite().all():
             raise ValueError(f"the fused {kind} is not finite in {dtype}; the denoiser has diverged")
         setattr(layer, kind, None if stored is None else nn.Parameter(stored, requires_grad))

@@ -36,3 +36,8 @@ def test_a_person_changes_the_picture_of_nobody():
     camera = draw_camera(rng(0), SIZE)
     with_person = take_picture(camera, draw_look(rng(1)), SIZE, rng(2)).astype(int)
     assert np.abs(with_person - take_picture(camera, None, SIZE, rng(2))).mean() > 5
+
+
+def test_cameras_differ_in_their_colour_cast():
+    first, second = (draw_camera(rng(number), SIZE).gain for number in (0, 1))
+    assert np.abs(first / first.mean() - second / second.mean()).max() > 0.02

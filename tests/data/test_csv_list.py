@@ -137,6 +137,10 @@ def test_a_listed_image_that_is_missing_is_refused_with_its_row(tmp_path):
     assert message.startswith(f"FILE:3 names an image that does not exist: {tmp_path / 'img' / 'b.jpg'};")
 
 
+def test_the_row_of_a_missing_image_is_right_where_not_every_row_is_wanted(tmp_path):
+    assert refusal(write(tmp_path, TOY, images="bc"), train=False).startswith("FILE:6 names an image")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

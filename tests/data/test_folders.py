@@ -50,3 +50,9 @@ def test_an_absent_folder_of_images_points_at_the_readme(tmp_path):
 )
 def test_the_first_missing_file_is_found(make_files, paths, missing):
     assert first_missing(make_files("a.jpg", "d/b.jpg"), paths) == missing
+
+
+def test_a_file_system_that_ignores_case_is_believed(make_files, monkeypatch):
+    root = make_files("a.jpg")
+    monkeypatch.setattr("reid.data.folders.os.listdir", lambda folder: ["A.JPG"])
+    assert first_missing(root, ["a.jpg"]) is None

@@ -63,7 +63,7 @@ def test_a_damaged_image_is_refused_with_its_path(tmp_path, data):
 
 
 def test_a_missing_image_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(ImageError, match="gone.jpg is not: it does not exist; restore"):
+    with pytest.raises(ImageError, match=r"gone\.jpg is not: it does not exist; restore"):
         read_image(tmp_path / "gone.jpg")
     with pytest.raises(ImageError, match="an image must be readable"):
         read_image(tmp_path)
@@ -107,5 +107,5 @@ def test_a_sample_and_a_batch_have_the_same_fields(tmp_path):
 def test_a_damaged_image_of_a_data_set_is_refused_with_its_path(tmp_path):
     (tmp_path / "empty.jpg").touch()
     dataset = ImageDataset(Records.from_rows(tmp_path, [("empty.jpg", 0, 0)]), to_tensor)
-    with pytest.raises(ImageError, match="empty.jpg is not"):
+    with pytest.raises(ImageError, match=r"empty\.jpg is not"):
         dataset[0]

@@ -1,4 +1,6 @@
+import multiprocessing
 import random
+import re
 
 import numpy as np
 import pytest
@@ -155,9 +157,13 @@ def test_the_global_generators_are_left_alone(records, make, workers):
 
 def test_seeded_generators_give_the_states_back_after_an_error_too():
     before = generator_states()
-    with pytest.raises(KeyError), seeded_generators(1, 2, 3):
-        random.random(), np.random.rand(), torch.rand(1)
-        raise KeyError
+
+    def draw_and_fail():
+        with seeded_generators(1, 2, 3):
+            raise ValueError(f"{random.random()} {np.random.rand()} {torch.rand(1)}")
+
+    with pytest.raises(ValueError, match="tensor"):
+        draw_and_fail()
     assert generator_states() == before
 
 
@@ -178,22 +184,26 @@ def test_a_damaged_image_arrives_as_one_line_with_its_path(records, make, worker
     for row in range(9):
         path = records.path(row)
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ImageError) as caught:
+    one_line = rf"\Aan image must be readable, {re.escape(str(records.root))}[^\n]*; restore or remove it\Z"
+    # No "as caught": it would keep the loader alive in a cycle, and its late collection waits for workers.
+    with pytest.raises(ImageError, match=one_line):
         list(iterate(make(records, workers)))
-    message = str(caught.value)
-    assert message.startswith(f"an image must be readable, {records.root}")
-    assert message.endswith("; restore or remove it")
-    assert "\n" not in message
-    assert caught.type is ImageError
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_another_error_is_not_touched(records, workers):
+def test_no_worker_is_left_after_a_damaged_image(records):
+    records.path(0).write_bytes(b"")
+    before = multiprocessing.active_children()
+    with pytest.raises(ImageError):
+        list(iterate(make_plain(records, 2)))
+    assert multiprocessing.active_children() == before
+
+
+def test_another_error_is_not_touched(records):
     def fail(image):
         raise ZeroDivisionError("in the transform")
 
     with pytest.raises(ZeroDivisionError, match="in the transform"):
-        list(iterate(make_plain(records, workers, transform=fail)))
+        list(iterate(make_plain(records, transform=fail)))
 
 
 def test_a_plain_loader_has_no_epochs(records):

@@ -206,11 +206,12 @@ def test_as_many_images_as_the_real_set_has_parse_in_three_seconds(tmp_path):
         "query": (11_659, 3060),
         "gallery": (82_161, 3060),
     }
+
+    def line(split, row, pid, number):
+        return f"{pid:04d}/{pid:04d}_{number:03d}_{row % 15 + 1:02d}_{split}_{row}_0.jpg {pid}"
+
     lists = {
-        split: [
-            f"{row % ids:04d}/{row % ids:04d}_{row // ids:03d}_{row % 15 + 1:02d}_{split}_{row}_0.jpg {row % ids}"
-            for row in range(count)
-        ]
+        split: [line(split, row, row % ids, row // ids) for row in range(count)]
         for split, (count, ids) in counts.items()
     }
     try:

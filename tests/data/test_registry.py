@@ -56,7 +56,7 @@ def test_a_csv_list_is_found_below_the_root_or_anywhere(tmp_path, name, absolute
 
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(
-        InputError, match="unknown data set 'markt1501': did you mean 'market1501'?"
+        InputError, match=r"unknown data set 'markt1501': did you mean 'market1501'\?"
     ) as caught:
         load_dataset("markt1501", tmp_path)
     assert "<path>.csv, market1501, msmt17, vehicles2cam" in str(caught.value)

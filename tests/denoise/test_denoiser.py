@@ -118,7 +118,7 @@ def test_training_reaches_the_analytic_optimum():
         optimizer.step()
     abar = schedule.alpha_bar(3)
     optimum = (1 - abar) ** 0.5 / (abar * float(features.var()) + 1 - abar)
-    assert float(denoiser.weight) == pytest.approx(optimum, rel=0.05)
+    assert denoiser.weight.item() == pytest.approx(optimum, rel=0.05)
 
 
 @pytest.mark.parametrize(

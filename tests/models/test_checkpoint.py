@@ -7,7 +7,7 @@ import torch
 from denoisers import randomise_denoisers
 
 import reid
-from reid.denoise import denoised_layers, fuse_denoisers
+from reid.denoise import NoiseSchedule, attach_denoisers, denoised_layers, fuse_denoisers
 from reid.models import (
     DenoiseSpec,
     Header,
@@ -215,6 +215,16 @@ def test_a_failed_save_leaves_the_old_checkpoint_and_no_other_file(tmp_path, mon
         save_checkpoint(path, make("resnet10")[0], header)
     assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_field_of_a_denoise_spec_reaches_the_denoisers():
+    # A round trip cannot see a field that is lost in both directions.
+    attached, header = make(state="attached")
+    direct = attach_denoisers(make()[0], ("mlp", "attn"), NoiseSchedule(500, 0.001, 0.01, False), 2)
+    assert header.denoise == DenoiseSpec(("mlp", "attn"), 2, 500, 0.001, 0.01, False)
+    assert torch.equal(features(randomise_denoisers(direct).eval()), features(attached))
+    paper = attach_denoisers(make()[0], ("mlp", "attn"), NoiseSchedule(500, 0.001, 0.01, True), 2)
+    assert not torch.equal(features(randomise_denoisers(paper).eval()), features(attached))
 
 
 def test_a_spec_that_cannot_be_attached_is_an_input_error():

@@ -1,19 +1,49 @@
-"""The real scripts in a process of their own: exit codes, one line for bad input, nothing half-written."""
+"""The tools: results, exit codes, one line for bad input, nothing half-written.
 
+A process of its own costs seconds of imports, so most cases call the script's ``main`` in this one.
+"""
+
+import importlib.util
 import json
 import os
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small import draw_people, small_words
 
+from reid.utils.cli import run_tool
+
 ROOT = Path(__file__).parents[2]
 
 
-def run(tool, *words, cwd=ROOT):
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a tool's ``main`` in this process as its script would."""
+
+    def call(tool, *words, cwd=ROOT):
+        monkeypatch.setattr(sys, "argv", [tool, *map(str, words)])
+        monkeypatch.chdir(cwd)
+        spec = importlib.util.spec_from_file_location(
+            tool.removesuffix(".py") + "_tool", ROOT / "tools" / tool
+        )
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        capsys.readouterr()
+        try:
+            code = run_tool(module.main)
+        except SystemExit as leave:  # argparse: help and wrong usage
+            code = leave.code
+        printed = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=printed.out, stderr=printed.err)
+
+    return call
+
+
+def run_process(tool, *words, cwd=ROOT):
     command = [sys.executable, str(ROOT / "tools" / tool), *map(str, words)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
 
@@ -36,7 +66,9 @@ def people(tmp_path_factory):
 def trained(people, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "small"
     words = small_words(people, output)
-    result = run("train.py", "--config", "demo.yml", *words, "--json", output / "train.json", cwd=people)
+    result = run_process(
+        "train.py", "--config", "demo.yml", *words, "--json", output / "train.json", cwd=people
+    )
     assert result.returncode == 0, result.stderr
     return output, words, result
 
@@ -51,7 +83,7 @@ def test_train_prints_its_table_and_protocol(trained):
     assert {"mAP", "R1", "protocol", "num_query"} <= set(figures["label_free"])
 
 
-def test_test_prints_three_rows_and_draws(trained):
+def test_test_prints_three_rows_and_draws(run, trained):
     output, words, _ = trained
     json_file = output / "test.json"
     flags = ("--weights", output / "denoised.pth", "--json", json_file)
@@ -66,7 +98,7 @@ def test_test_prints_three_rows_and_draws(trained):
     assert (output / "ranked_lists.png").exists()
 
 
-def test_plain_weights_give_the_baseline_row_alone(trained):
+def test_plain_weights_give_the_baseline_row_alone(run, trained):
     output, words, _ = trained
     result = run(
         "test.py", "--config", "demo.yml", "--weights", output / "baseline.pth", "--no-pictures", *words
@@ -77,7 +109,7 @@ def test_plain_weights_give_the_baseline_row_alone(trained):
 
 
 @pytest.mark.parametrize("tool", ["train.py", "test.py", "make_synthetic.py"])
-def test_help_shows_an_example(tool):
+def test_help_shows_an_example(run, tool):
     result = run(tool, "--help")
     assert result.returncode == 0
     assert f"python tools/{tool}" in result.stdout
@@ -99,27 +131,32 @@ def test_help_shows_an_example(tool):
     ],
     ids=str,
 )
-def test_bad_words_are_refused_and_nothing_is_written(people, tmp_path, overrides, needles):
+def test_bad_words_are_refused_and_nothing_is_written(run, people, tmp_path, overrides, needles):
     output = tmp_path / "run"
     result = run("train.py", "--config", "demo.yml", *small_words(people, output, *overrides))
     assert_refused(result, *needles)
     assert not output.exists()
 
 
-def test_an_unknown_config_is_refused():
+def test_a_process_of_its_own_refuses_alike(tmp_path):
+    result = run_process("test.py", "--config", "demo.yml", "MODEL.NAMES", "x", cwd=tmp_path)
+    assert_refused(result, "unknown key MODEL.NAMES", "did you mean MODEL.NAME?")
+
+
+def test_an_unknown_config_is_refused(run):
     assert_refused(run("train.py", "--config", "dem.yml"), "no configuration file dem.yml", "demo.yml")
 
 
-def test_wrong_usage_is_one_line():
+def test_wrong_usage_is_one_line(run):
     assert_refused(run("train.py"), "--config")
     assert_refused(run("test.py", "--config", "demo.yml", "--wieghts", "x"), "--wieghts")
 
 
-def test_no_weights_is_refused():
+def test_no_weights_is_refused(run):
     assert_refused(run("test.py", "--config", "demo.yml"), "no weights to evaluate")
 
 
-def test_an_empty_split_is_refused(tmp_path):
+def test_an_empty_split_is_refused(run, tmp_path):
     root = draw_people(tmp_path / "people")
     for path in (root / "query").iterdir():
         path.unlink()
@@ -128,7 +165,7 @@ def test_an_empty_split_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_corrupt_image_is_named(tmp_path, workers):
+def test_a_corrupt_image_is_named(run, tmp_path, workers):
     root = draw_people(tmp_path / "people")
     victim = sorted((root / "bounding_box_train").glob("*.jpg"))[3]
     victim.write_bytes(b"no image")
@@ -146,7 +183,7 @@ class RunsCode:
         return os.mkdir, ("ran",)
 
 
-def test_a_pickle_with_code_is_refused_and_does_not_run(people, tmp_path):
+def test_a_pickle_with_code_is_refused_and_does_not_run(run, people, tmp_path):
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(RunsCode()))
     words = small_words(people, tmp_path / "run")
     result = run("test.py", "--config", "demo.yml", "--weights", "evil.pth", *words, cwd=tmp_path)
@@ -154,7 +191,7 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(people, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_weights_of_another_shape_are_refused(trained, people, tmp_path):
+def test_weights_of_another_shape_are_refused(run, trained, people, tmp_path):
     output, _, _ = trained
     words = small_words(people, tmp_path / "run", "MODEL.NAME", "vit_small")
     words += ["MODEL.PRETRAIN_PATH", str(output / "baseline.pth")]

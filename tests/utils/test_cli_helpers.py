@@ -55,7 +55,9 @@ def test_a_fault_of_the_toolkit_keeps_its_traceback(error, monkeypatch):
         run_tool(main)
 
 
-@pytest.mark.parametrize("words", [[], ["--config"], ["--config", "a.yml", "--unknown"], ["--unknown\nline"]])
+@pytest.mark.parametrize(
+    "words", [[], ["--config"], ["--config", "a.yml", "--unknown"], ["--config", "a.yml", "--unknown\nline"]]
+)
 def test_wrong_usage_is_one_line_and_exit_2(words, capsys):
     parser = config_parser("What it does.", "tool.py --config a.yml")
     parser.prog = "tool.py"

@@ -62,6 +62,13 @@ def test_a_later_run_appends_to_the_file(tmp_path, capsys):
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
 
 
+def test_a_handler_of_the_root_logger_does_not_get_the_line_again(caplog, capsys):
+    setup_logging()
+    logging.getLogger("reid").info("hello")
+    assert "hello" not in caplog.text
+    assert capsys.readouterr().err.count("hello") == 1
+
+
 def test_other_loggers_are_left_alone(tmp_path, capsys):
     root = list(logging.getLogger().handlers)
     setup_logging(tmp_path)
