@@ -16,6 +16,14 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SEE = "see datasets/README.md for the expected folders"
 
 
+STAMP = "synthetic.json"  # what reid.data.synthetic leaves in a tree that it drew
+
+
+def title_of(tree: Path, title: str) -> str:
+    """What results call a tree: figures on drawn people must never be read as figures on real ones."""
+    return f"drawn people in {title}'s layout" if (tree / STAMP).is_file() else title
+
+
 def check_root(root: Path) -> None:
     """Refuse a data root that is not a folder.
 

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reid.data.folders import find_tree, image_names
+from reid.data.folders import find_tree, image_names, title_of
 from reid.data.records import UNKNOWN, Records, ReIDDataset, Trial
 from reid.utils import InputError
 
 TITLE = "Market-1501"
-DRAWN_TITLE = "drawn people in Market-1501's layout"
-STAMP = "synthetic.json"  # what reid.data.synthetic leaves in a tree that it drew
 SPELLINGS = (
     "market1501/Market-1501-v15.09.15",
     "market1501",
@@ -43,8 +41,7 @@ def load_market1501(root: Path, *, train: bool = True, test: bool = True) -> ReI
     training = _read_split(tree, TRAIN) if train else Records.empty(tree)
     testing, trials = _read_test(tree) if test else (Records.empty(tree), ())
     _check_disjoint(training, testing)
-    # Figures on drawn people must never be read as figures on Market-1501.
-    title = DRAWN_TITLE if (tree / STAMP).is_file() else TITLE
+    title = title_of(tree, TITLE)
     return ReIDDataset("market1501", title, "train", training, testing, trials)
 
 

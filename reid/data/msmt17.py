@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reid.data.folders import check_root, first_missing, not_found
+from reid.data.folders import check_root, first_missing, not_found, title_of
 from reid.data.records import Records, ReIDDataset, Trial
 from reid.utils import InputError, unknown_choice
 
@@ -60,7 +60,9 @@ def load_msmt17(
         rows = np.arange(len(testing))
         trials = (Trial(rows[: len(query)], rows[len(query) :]),)
     rule = "train+val" if use_val else "train"
-    return ReIDDataset("msmt17", f"MSMT17 {tree.version}", rule, training, testing, trials)
+    return ReIDDataset(
+        "msmt17", title_of(tree.folder, f"MSMT17 {tree.version}"), rule, training, testing, trials
+    )
 
 
 def _choose_tree(root: Path, version: str) -> Tree:

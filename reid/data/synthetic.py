@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from reid.data.camera import Camera, draw_camera, take_picture
-from reid.data.market1501 import STAMP
+from reid.data.folders import STAMP
 from reid.data.person import Look, draw_look
 from reid.utils import InputError, unknown_choice, write_json
 

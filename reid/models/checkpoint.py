@@ -144,9 +144,12 @@ def load_checkpoint(path: str | Path) -> tuple[ReIDModel, Header]:
     header = Header.from_json(content["header"], path)
     if not isinstance(content.get("state_dict"), dict):
         raise InputError(f"{path} has a header but no state_dict")
-    model = ReIDModel(header.model)
-    if header.state == "attached" and header.denoise is not None:
-        model = header.denoise.attach(model)
+    try:
+        model = ReIDModel(header.model)
+        if header.state == "attached" and header.denoise is not None:
+            model = header.denoise.attach(model)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"{path} has a header that describes no model: {error}") from error
     load_strictly(model, content["state_dict"], path)
     return model.eval(), header
 

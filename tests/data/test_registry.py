@@ -38,7 +38,7 @@ def test_the_options_of_msmt17_reach_it(tmp_path):
     for version in ("V1", "V2"):
         write_synthetic_msmt(tmp_path / f"MSMT17_{version}", version=version, **SMALL)
     dataset = load_dataset("msmt17", tmp_path, msmt_use_val=False, msmt_version="V2")
-    assert (dataset.title, dataset.train_rule) == ("MSMT17 V2", "train")
+    assert (dataset.title, dataset.train_rule) == ("drawn people in MSMT17 V2's layout", "train")
     assert load_dataset("msmt17", tmp_path, msmt_version="V2").train_rule == "train+val"
 
 

@@ -69,7 +69,7 @@ def test_msmt_is_read_back_as_it_was_written(tmp_path, version):
     (trial,) = dataset.trials
     each = {(0, 0): 2, (0, 1): 2, (1, 0): 2, (1, 1): 2}
     once = dict.fromkeys(each, 1)
-    assert dataset.title == f"MSMT17 {version}"
+    assert dataset.title == f"drawn people in MSMT17 {version}'s layout"
     assert seen(dataset.train) == each
     # The last image of each identity by the first camera is val's.
     without_val = load_msmt17(tmp_path / "tree", use_val=False).train
