@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> None:
     device = pick_device(cfg.MODEL.DEVICE)
     trained_on = describe_training(header.training)
     evaluator = build_evaluator(cfg, dataset, header.preprocessing, device, trained_on)
-    comparison = compare(model, baseline, evaluator)
+    comparison = compare(model, baseline, evaluator, is_fused=header.state == "fused")
     print(comparison.as_text())
     print(f"baseline: {source}")
     if not args.no_pictures:

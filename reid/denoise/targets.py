@@ -77,15 +77,15 @@ def _matches(target: str, name: str, layer: nn.Module) -> bool:
 def _obstacles(model: nn.Module, layers: dict[str, nn.Module], flow: Dataflow) -> dict[str, str]:
     """Why a layer cannot be denoised, for those that cannot."""
     names = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
-    in_attention = {
-        f"{name}.out_proj" for name, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)
-    }
+    read_directly = _layers_that_torch_reads_directly(model)
     found = {}
     for name, layer in layers.items():
         base = nn.Linear if isinstance(layer, nn.Linear) else nn.Conv2d
         if hasattr(layer, "denoiser"):
             found[name] = "already denoised"
-        elif name in flow.uncalled or name in in_attention:
+        elif name in read_directly:
+            found[name] = "torch's own attention reads its weight without calling it"
+        elif name in flow.uncalled:
             found[name] = "its forward is never called"
         elif getattr(layer, "groups", 1) != 1:
             found[name] = f"grouped convolution, groups={layer.groups}"
@@ -95,4 +95,16 @@ def _obstacles(model: nn.Module, layers: dict[str, nn.Module], flow: Dataflow) -
             found[name] = "its weight is computed by a parametrization"
         elif names[id(layer)] > 1:
             found[name] = "one module under several names"
+    return found
+
+
+def _layers_that_torch_reads_directly(model: nn.Module) -> set[str]:
+    """The output projection of torch's attention, and the MLP of its encoder layer with its fused path."""
+    found = set()
+    for name, module in model.named_modules():
+        prefix = f"{name}." if name else ""
+        if isinstance(module, nn.MultiheadAttention):
+            found.add(f"{prefix}out_proj")
+        elif isinstance(module, nn.TransformerEncoderLayer):
+            found |= {f"{prefix}linear1", f"{prefix}linear2"}
     return found

@@ -95,22 +95,33 @@ class Comparison:
 
 
 def compare(
-    model: ReIDModel, baseline: ReIDModel | None, evaluator: Evaluator, rounds: int = 9
+    model: ReIDModel,
+    baseline: ReIDModel | None,
+    evaluator: Evaluator,
+    rounds: int = 9,
+    *,
+    is_fused: bool = False,
 ) -> Comparison:
     """Evaluate and time a model against its baseline, and its fused form against both.
 
     Args:
-        model: With denoisers: three rows. Without: the row of ``baseline`` alone, or of the model.
-        baseline: The model before denoising; None where ``model`` has no denoisers.
+        model: With denoisers: three rows, and ``baseline`` is needed. Without: a row of its own beside that
+            of ``baseline``, or the baseline's row where there is no other.
+        baseline: The model before denoising, if known.
         evaluator: Test images and protocol.
         rounds: Timed rounds; the models take turns in each.
+        is_fused: Whether a model without denoisers was fused from one with them.
 
     Raises:
         InputError: If an image cannot be read or a feature is not finite.
     """
-    models = {BASELINE: baseline or model}
+    models = {} if baseline is None else {BASELINE: baseline}
     if denoised_layers(model):
         models |= {UNFUSED: model, FUSED: fuse_denoisers(model)}
+    elif is_fused:
+        models[FUSED] = model
+    else:
+        models["model" if models else BASELINE] = model
     features = {name: evaluator.extract(m) for name, m in models.items()}
     latencies = measure_latency(dict(models), _some_images(evaluator), rounds=rounds)
     rows = {
@@ -118,7 +129,7 @@ def compare(
         for name, m in models.items()
     }
     difference = cosine = None
-    if FUSED in features:
+    if {BASELINE, UNFUSED, FUSED} <= set(features):
         difference = relative_difference(features[FUSED].feats, features[UNFUSED].feats)
         cosines = F.cosine_similarity(features[FUSED].feats, features[BASELINE].feats)
         cosine = (float(cosines.mean()), float(cosines.min()))

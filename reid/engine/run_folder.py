@@ -50,9 +50,14 @@ class RunFolder:
         """The state that :meth:`save` wrote last; None where there is nothing to go on from.
 
         Raises:
-            InputError: If the run was started with another configuration, or the state cannot be read.
+            InputError: If the run is finished, was started with another configuration, or the state cannot be
+                read.
         """
         if not (self.path / LAST).exists():
+            if (self.path / METRICS).exists() and any(self.path.glob("*.pth")):
+                raise InputError(
+                    f"{self.path} holds a finished run: nothing to resume; name another OUTPUT_DIR"
+                )
             return None
         state = read_file(self.path / LAST)
         if state["config"] != config:

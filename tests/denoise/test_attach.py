@@ -175,10 +175,16 @@ def test_layers_whose_forward_never_runs_are_skipped_by_name(caplog):
     assert "mlp.0 (its forward is never called)" in caplog.text
 
 
-def test_the_projection_inside_torchs_attention_is_skipped(caplog):
-    layer = nn.TransformerEncoderLayer(4, 2, 8)
+def test_the_projections_inside_torchs_attention_are_skipped(caplog):
+    layer = nn.TransformerDecoderLayer(4, 2, 8)
     assert list(denoised_layers(attach_denoisers(layer, ["all"]))) == ["linear1", "linear2"]
-    assert "self_attn.out_proj (its forward is never called)" in caplog.text
+    assert "self_attn.out_proj (torch's own attention reads its weight" in caplog.text
+
+
+def test_torchs_encoder_layer_has_a_fused_path_past_every_denoiser():
+    """In eval mode without gradients it reads linear1.weight and never calls linear1."""
+    with pytest.raises(ValueError, match=r"layers\.0\.linear1 \(torch's own attention reads"):
+        attach_denoisers(nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 1), r".*linear\d")
 
 
 @pytest.mark.parametrize(

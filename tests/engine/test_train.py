@@ -150,8 +150,23 @@ def test_convolutional_networks_go_the_whole_way(people, tmp_path):
     cfg = small_config(people, tmp_path / "run", *words)
     run = build_run(cfg)
     run.run()
-    model, _ = load_for_test(cfg, tmp_path / "run" / "denoised.pth")
-    assert compare(model, None, run.evaluator, rounds=1).fused_difference < 1e-4
+    path = tmp_path / "run" / "denoised.pth"
+    model, _ = load_for_test(cfg, path)
+    baseline, _ = load_baseline(cfg, model, path, None)
+    assert compare(model, baseline, run.evaluator, rounds=1).fused_difference < 1e-4
+
+
+def test_a_fused_checkpoint_has_a_row_of_its_own(finished):
+    cfg, folder, _ = finished
+    model, _ = load_for_test(cfg, folder / "fused.pth")
+    evaluator = build_run(cfg).evaluator
+    assert list(compare(model, None, evaluator, 1, is_fused=True).rows) == ["+ DenoiseRep fused"]
+    assert list(compare(model, model, evaluator, 1, is_fused=True).rows) == ["baseline", "+ DenoiseRep fused"]
+
+
+def test_a_finished_run_is_not_resumed(finished):
+    with pytest.raises(InputError, match="holds a finished run: nothing to resume"):
+        build_run(finished[0]).run(resume=True)
 
 
 def test_denoising_a_trained_model_needs_no_labels(finished, people, tmp_path):
