@@ -77,6 +77,7 @@ def _matches(target: str, name: str, layer: nn.Module) -> bool:
 def _obstacles(model: nn.Module, layers: dict[str, nn.Module], flow: Dataflow) -> dict[str, str]:
     """Why a layer cannot be denoised, for those that cannot."""
     names = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
+    weights = Counter(id(p) for m in model.modules() for p in m._parameters.values() if p is not None)
     read_directly = _layers_that_torch_reads_directly(model)
     found = {}
     for name, layer in layers.items():
@@ -95,6 +96,8 @@ def _obstacles(model: nn.Module, layers: dict[str, nn.Module], flow: Dataflow) -
             found[name] = "its weight is computed by a parametrization"
         elif names[id(layer)] > 1:
             found[name] = "one module under several names"
+        elif weights[id(layer.weight)] > 1:
+            found[name] = "its weight is tied to another layer's"
     return found
 
 

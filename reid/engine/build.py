@@ -45,6 +45,9 @@ def build_run(cfg: CfgNode) -> TrainingRun:
     Raises:
         InputError: If data, weights or options cannot be used.
     """
+    start, output = Path(cfg.MODEL.PRETRAIN_PATH), Path(cfg.OUTPUT_DIR)
+    if cfg.MODEL.PRETRAIN_PATH and start.resolve().parent == output.resolve():
+        raise InputError(f"{start} lies in OUTPUT_DIR, which a new run clears; name another OUTPUT_DIR")
     device = pick_device(cfg.MODEL.DEVICE)
     stages = plan_stages(cfg.SOLVER.MAX_EPOCHS, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD)
     labelled = any(phase.uses_labels for stage in stages for phase in stage.phases)

@@ -223,3 +223,11 @@ def test_a_schedule_too_short_for_the_layers_is_refused():
 def test_steps_below_one_are_refused():
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         attach_denoisers(Model(), "mlp", steps=0)
+
+
+def test_a_tied_weight_is_refused():
+    """Fusing would untie it, and loading the fused keys into the plain model would tie it again."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    with pytest.raises(ValueError, match="its weight is tied to another layer's"):
+        attach_denoisers(model, r"\d")

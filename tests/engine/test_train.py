@@ -215,3 +215,11 @@ def test_identities_of_one_person_only_are_refused(tmp_path):
     with pytest.raises(InputError, match="a batch needs 4 identities, the training images show 1"):
         build_run(small_config(root, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_clear_the_weights_it_starts_from(finished, people):
+    folder = finished[1]
+    words = ("SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(folder / "baseline.pth"))
+    with pytest.raises(InputError, match="lies in OUTPUT_DIR"):
+        build_run(small_config(people, folder, *words))
+    assert (folder / "baseline.pth").exists()
