@@ -13,7 +13,7 @@ import torchvision
 import reid
 from reid.denoise import NoiseSchedule, attach_denoisers
 from reid.models.reid_model import ModelSpec, ReIDModel
-from reid.models.weights import is_checkpoint, load_strictly, read_file
+from reid.models.weights import has_header, load_strictly, read_file
 from reid.utils import InputError, write_atomically
 
 FORMAT = "denoisereid-1"
@@ -138,9 +138,9 @@ def load_checkpoint(path: str | Path) -> tuple[ReIDModel, Header]:
         InputError: If the file cannot be read safely, is no such checkpoint, or does not fit its header.
     """
     path = Path(path)
-    if not is_checkpoint(path):
-        raise InputError(f"{path} is no checkpoint of this toolkit; MODEL.PRETRAIN_PATH can start from it")
     content = read_file(path)
+    if not has_header(content):
+        raise InputError(f"{path} is no checkpoint of this toolkit; MODEL.PRETRAIN_PATH can start from it")
     header = Header.from_json(content["header"], path)
     if not isinstance(content.get("state_dict"), dict):
         raise InputError(f"{path} has a header but no state_dict")

@@ -150,7 +150,11 @@ def is_checkpoint(path: Path) -> bool:
     Raises:
         InputError: If the file cannot be read safely.
     """
-    content = read_file(path)
+    return has_header(read_file(path))
+
+
+def has_header(content: Any) -> bool:
+    """Whether what a file held is a checkpoint of this toolkit."""
     return isinstance(content, dict) and isinstance(content.get("header"), str)
 
 
