@@ -1,6 +1,9 @@
 """Rules across keys: all faults of a configuration are found before any is reported."""
 
-import math
+import reprlib
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -15,12 +18,17 @@ CHOICES = {
     "TEST.METRIC": ("cosine", "euclidean"),
 }
 
-# Lowest allowed value; a tuple adds the highest.
+# Every number's lowest and highest allowed value; of a list, every entry's. The highest ones are far above
+# what anybody uses, and low enough that nothing overflows, divides by zero or counts for ever.
 RANGES: dict[str, tuple[float, float]] = {
     "MODEL.PRETRAIN_HW_RATIO": (1, 16),
     "MODEL.DROP_PATH": (0, 1),
-    "MODEL.ID_LOSS_WEIGHT": (0, float("inf")),
-    "MODEL.TRIPLET_LOSS_WEIGHT": (0, float("inf")),
+    "MODEL.ID_LOSS_WEIGHT": (0, 10**6),
+    "MODEL.TRIPLET_LOSS_WEIGHT": (0, 10**6),
+    "INPUT.SIZE_TRAIN": (1, 4096),
+    "INPUT.SIZE_TEST": (1, 4096),
+    "INPUT.PIXEL_MEAN": (0, 1),
+    "INPUT.PIXEL_STD": (1e-3, 1000),
     "INPUT.PROB": (0, 1),
     "INPUT.PADDING": (0, 1024),
     "INPUT.RE_PROB": (0, 1),
@@ -28,35 +36,55 @@ RANGES: dict[str, tuple[float, float]] = {
     "DATALOADER.NUM_INSTANCE": (1, 4096),
     "DATALOADER.NUM_WORKERS": (-1, 1024),
     "SOLVER.SEED": (0, 2**63 - 1),
-    "SOLVER.BASE_LR": (0, float("inf")),
-    "SOLVER.BIAS_LR_FACTOR": (0, float("inf")),
-    "SOLVER.WEIGHT_DECAY": (0, float("inf")),
-    "SOLVER.WEIGHT_DECAY_BIAS": (0, float("inf")),
+    "SOLVER.BASE_LR": (0, 100),
+    "SOLVER.BIAS_LR_FACTOR": (0, 100),
+    "SOLVER.WEIGHT_DECAY": (0, 100),
+    "SOLVER.WEIGHT_DECAY_BIAS": (0, 100),
     "SOLVER.MOMENTUM": (0, 1),
-    "SOLVER.MARGIN": (0, float("inf")),
-    "SOLVER.IMS_PER_BATCH": (1, 2**31),
-    "SOLVER.MAX_EPOCHS": (0, 2**31),
-    "SOLVER.WARMUP_EPOCHS": (0, 2**31),
-    "SOLVER.CLIP_NORM": (0, float("inf")),
-    "SOLVER.EVAL_PERIOD": (1, 2**31),
-    "SOLVER.CHECKPOINT_PERIOD": (1, 2**31),
-    "DENOISE.STEPS": (1, 2**31),
-    "DENOISE.TIMESTEPS": (1, 2**31),
+    "SOLVER.MARGIN": (0, 10**6),
+    "SOLVER.IMS_PER_BATCH": (1, 2**16),
+    "SOLVER.MAX_EPOCHS": (0, 10**5),
+    "SOLVER.WARMUP_EPOCHS": (0, 10**5),
+    "SOLVER.CLIP_NORM": (0, 10**6),
+    "SOLVER.EVAL_PERIOD": (1, 10**5),
+    "SOLVER.CHECKPOINT_PERIOD": (1, 10**5),
+    "DENOISE.STEPS": (1, 10**5),
+    "DENOISE.TIMESTEPS": (1, 10**5),
+    "DENOISE.BETA_START": (1e-8, 0.999),
+    "DENOISE.BETA_END": (1e-8, 0.999),
     "DENOISE.LAMBDA": (0, 1),
-    "DENOISE.MAX_EPOCHS": (1, 2**31),
-    "DENOISE.PERIOD": (1, 2**31),
-    "DENOISE.BASE_LR": (0, float("inf")),
-    "DENOISE.BACKBONE_LR": (0, float("inf")),
-    "TEST.IMS_PER_BATCH": (1, 2**31),
+    "DENOISE.MAX_EPOCHS": (1, 10**5),
+    "DENOISE.PERIOD": (1, 10**5),
+    "DENOISE.BASE_LR": (0, 100),
+    "DENOISE.BACKBONE_LR": (0, 100),
+    "TEST.IMS_PER_BATCH": (1, 2**16),
+}
+
+# Lists of numbers: what they are, how many, and of which types.
+LISTS: dict[str, tuple[str, int, tuple[type, ...]]] = {
+    "INPUT.SIZE_TRAIN": ("[height, width] in whole pixels", 2, (int,)),
+    "INPUT.SIZE_TEST": ("[height, width] in whole pixels", 2, (int,)),
+    "INPUT.PIXEL_MEAN": ("three numbers", 3, (int, float)),
+    "INPUT.PIXEL_STD": ("three numbers", 3, (int, float)),
 }
 
 
 def find_faults(cfg: CfgNode) -> list[str]:
     """Every broken rule as one sentence; an empty list where there is none."""
-    return [*_wrong_choices(cfg), *_wrong_ranges(cfg), *_wrong_lists(cfg), *_wrong_combinations(cfg)]
+    rules = (_wrong_choices, _wrong_numbers, _wrong_lists, _wrong_texts, _wrong_combinations)
+    return [fault for rule in rules for fault in rule(cfg)]
 
 
-def value_at(cfg: CfgNode, key: str) -> object:
+def leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values."""
+    for name, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def value_at(cfg: CfgNode, key: str) -> Any:
     """The value of a dotted key."""
     node = cfg
     for part in key.split("."):
@@ -64,38 +92,62 @@ def value_at(cfg: CfgNode, key: str) -> object:
     return node
 
 
+class _Short(reprlib.Repr):
+    """Python's notation, cut to a line whatever the value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxdict, self.maxstring, self.maxother = 2, 6, 6, 120, 120
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python refuses to write out thousands of digits."""
+        return repr(x) if x.bit_length() <= 64 else f"a number of {x.bit_length()} bits"
+
+
+show = _Short().repr
+
+
 def _wrong_choices(cfg: CfgNode) -> list[str]:
     return [
-        f"{key} must be one of {', '.join(repr(c) for c in choices)}, got {value_at(cfg, key)!r}"
+        f"{key} must be one of {', '.join(repr(c) for c in choices)}, got {show(value_at(cfg, key))}"
         for key, choices in CHOICES.items()
         if value_at(cfg, key) not in choices
     ]
 
 
-def _wrong_ranges(cfg: CfgNode) -> list[str]:
+def _wrong_numbers(cfg: CfgNode) -> list[str]:
+    numbers = {key: value_at(cfg, key) for key in RANGES if key not in LISTS}
     return [
-        f"{key} must be in {low}..{high}, got {value_at(cfg, key)}"
+        f"{key} must be in {low}..{high}, got {show(numbers[key])}"
         for key, (low, high) in RANGES.items()
         # Written so that NaN, which compares false with everything, is a fault too.
-        if not (low <= value_at(cfg, key) <= high) or value_at(cfg, key) == float("inf")  # type: ignore[operator]
+        if key in numbers and not low <= numbers[key] <= high
     ]
 
 
 def _wrong_lists(cfg: CfgNode) -> list[str]:
     faults = []
-    for key in ("SIZE_TRAIN", "SIZE_TEST"):
-        size = cfg.INPUT[key]
-        if len(size) != 2 or not all(type(n) is int and 1 <= n <= 4096 for n in size):
-            faults.append(f"INPUT.{key} must be [height, width] in pixels, got {list(size)}")
-    for key in ("PIXEL_MEAN", "PIXEL_STD"):
-        values = cfg.INPUT[key]
-        numbers = all(type(n) in (int, float) and math.isfinite(n) for n in values)
-        if len(values) != 3 or not numbers or (key == "PIXEL_STD" and min(values) <= 0):
-            kind = "three positive numbers" if key == "PIXEL_STD" else "three numbers"
-            faults.append(f"INPUT.{key} must be {kind}, got {list(values)}")
+    for key, (meaning, count, types) in LISTS.items():
+        values = value_at(cfg, key)
+        low, high = RANGES[key]
+        if len(values) != count or not all(type(n) in types and low <= n <= high for n in values):
+            faults.append(f"{key} must be {meaning} in {low}..{high}, got {show(values)}")
     targets = cfg.DENOISE.TARGETS
     if not targets or not all(isinstance(target, str) for target in targets):
-        faults.append(f"DENOISE.TARGETS must be a list of names, such as ['mlp'], got {list(targets)}")
+        faults.append(f"DENOISE.TARGETS must be a list of names, such as ['mlp'], got {show(targets)}")
+    return faults
+
+
+def _wrong_texts(cfg: CfgNode) -> list[str]:
+    """Paths and names that no file system, log or saved configuration could hold."""
+    texts = [(key, value) for key, value in leaves(cfg) if isinstance(value, str)]
+    faults = [
+        f"{key} must be text without control characters, encodable as UTF-8, got {show(text)}"
+        for key, text in texts
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+    ]
+    if not cfg.OUTPUT_DIR.strip():
+        faults.append(f"OUTPUT_DIR must name a folder, got {show(cfg.OUTPUT_DIR)}")
     return faults
 
 
@@ -109,9 +161,9 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
             f"SOLVER.IMS_PER_BATCH must be a multiple of DATALOADER.NUM_INSTANCE ({instances}), got {batch};"
             f" use {near}"
         )
-    if not 0 < cfg.DENOISE.BETA_START <= cfg.DENOISE.BETA_END < 1:
+    if cfg.DENOISE.BETA_START > cfg.DENOISE.BETA_END:
         faults.append(
-            f"DENOISE betas must satisfy 0 < BETA_START <= BETA_END < 1, got {cfg.DENOISE.BETA_START} and"
+            f"DENOISE.BETA_START must be at most BETA_END, got {cfg.DENOISE.BETA_START} and"
             f" {cfg.DENOISE.BETA_END}"
         )
     if cfg.MODEL.ID_LOSS_WEIGHT == 0 and cfg.MODEL.TRIPLET_LOSS_WEIGHT == 0:

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import yaml
 from yacs.config import CfgNode
 
 import reid
-from reid.config.checks import find_faults
+from reid.config.checks import find_faults, leaves, show
 from reid.config.defaults import get_default_config
 from reid.utils import InputError
 
@@ -86,7 +87,13 @@ def parse_value(text: str) -> Any:
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
+    except (
+        ValueError,
+        SyntaxError,
+        TypeError,
+        MemoryError,
+        RecursionError,
+    ):  # the last two: too many brackets
         return text
 
 
@@ -98,10 +105,21 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return _parse_yaml(text, str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for more values than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse ``*name``."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: aliases are not read here")
+        return super().compose_node(parent, index)
+
+
 def _parse_yaml(text: str, source: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        tree = yaml.load(text, _Loader)
+    # Beside its own error the parser lets through those of dates, digits and tags, and of too deep a nesting.
+    except (yaml.YAMLError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
     if tree is None:
         return {}
@@ -128,7 +146,7 @@ def _set(cfg: CfgNode, key: str, value: Any) -> list[str]:
     for part in parent.split(".") if parent else []:
         node = node.get(part) if isinstance(node, CfgNode) else None
     if not isinstance(node, CfgNode) or name not in node:
-        near = difflib.get_close_matches(key.upper(), list(_keys(cfg)), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(key.upper(), [key for key, _ in leaves(cfg)], n=1, cutoff=0.5)
         return [f"unknown key {key}" + (f", did you mean {near[0]}?" if near else "")]
     old = node[name]
     if isinstance(old, CfgNode):
@@ -136,30 +154,22 @@ def _set(cfg: CfgNode, key: str, value: Any) -> list[str]:
     converted = _convert(value, old)
     if type(converted) is not type(old):
         wanted, got = type(old).__name__, type(value).__name__
-        return [f"{key} must be a {wanted} such as {old!r}, got {value!r} ({got})"]
+        return [f"{key} must be a {wanted} such as {old!r}, got {show(value)} ({got})"]
     node[name] = converted
     return []
 
 
 def _convert(value: Any, old: Any) -> Any:
     """Allow what is meant without doubt: an int or YAML's 1e-4 (text) for a float, a tuple or one name."""
-    if isinstance(old, float) and type(value) is int:
-        return float(value)
-    if isinstance(old, float) and isinstance(value, str):
+    if isinstance(old, float) and type(value) in (int, str):
         try:
             return float(value)
         except ValueError:
             return value
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     if isinstance(old, list) and isinstance(value, tuple):
         return list(value)
     if isinstance(old, list) and isinstance(value, str) and old and isinstance(old[0], str):
         return [value]
     return value
-
-
-def _keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
-    for name, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _keys(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"

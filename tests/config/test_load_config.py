@@ -143,7 +143,7 @@ def test_a_whole_number_is_a_float_where_one_is_expected():
 
 @pytest.mark.parametrize("word", ["nan", "inf", "1e999"])
 def test_text_of_nan_or_infinity_is_refused(word):
-    assert refusal(None, ["SOLVER.BASE_LR", word]).startswith("SOLVER.BASE_LR must be in 0..inf, got ")
+    assert refusal(None, ["SOLVER.BASE_LR", word]).startswith("SOLVER.BASE_LR must be in 0..100, got ")
 
 
 def test_a_tuple_is_a_list_and_one_name_is_a_list_of_names():
@@ -173,6 +173,30 @@ def test_a_word_is_pythons_notation_or_text(word, value):
     assert type(parse_value(word)) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("key", "word", "expected"),
+    [
+        ("SOLVER.MAX_EPOCHS", str(2**31), "must be in 0..100000, got 2147483648"),
+        ("DENOISE.TIMESTEPS", str(2**31), "must be in 1..100000, got 2147483648"),
+        ("SOLVER.BASE_LR", "1e300", "must be in 0..100, got 1e+300"),
+        ("SOLVER.BASE_LR", "1" * 401, "must be in 0..100, got inf"),
+        ("SOLVER.BASE_LR", "-" + "1" * 401, "must be in 0..100, got -inf"),
+        ("SOLVER.SEED", "1" * 401, "got a number of 1329 bits"),
+        ("SOLVER.SEED", "0x" + "f" * 5000, "got a number of 20000 bits"),
+        ("SOLVER.SEED", "-" * 10**5 + "1", "must be a int such as 1234, got '------"),
+        ("INPUT.PIXEL_MEAN", f"[{'1' * 401}, 0, 0]", "got [a number of 1329 bits, 0, 0]"),
+        ("INPUT.PIXEL_STD", "[1e-300, 1, 1]", "must be three numbers in 0.001..1000, got [1e-300, 1, 1]"),
+        ("DENOISE.TARGETS", "[" * 90 + "]" * 90, "got [[[...]]]"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_absurd_values_are_refused_in_a_short_line(key, word, expected):
+    message = refusal(None, [key, word])
+    assert message.startswith(key)
+    assert expected in message
+    assert len(message) < 200
+
+
 @pytest.mark.parametrize("words", [["SOLVER.SEED"], ["SOLVER.SEED", "1", "TEST.METRIC"]])
 def test_an_odd_number_of_words_is_refused_and_shown(words):
     expected = f"overrides must be KEY VALUE pairs, got {len(words)} words: {' '.join(words)}"
@@ -192,6 +216,12 @@ def test_an_empty_file_is_the_defaults(text, tmp_path):
         (b"- 1\n- 2\n", "must hold KEY: value lines, got list"),
         (b"just words", "must hold KEY: value lines, got str"),
         (b"!!python/object/apply:os.getcwd []", "is no YAML"),
+        (b"SOLVER:\n  SEED: 2020-13-45", "is no YAML: month must be in 1..12"),
+        (b"SOLVER:\n  SEED: " + b"1" * 5000, "is no YAML: Exceeds the limit"),
+        (b"SOLVER:\n  SEED: !!timestamp x", "is no YAML"),
+        (b"SOLVER:\n  SEED: !!bool x", "is no YAML"),
+        (b"A: " + b"[" * 3000, "is no YAML: maximum recursion depth exceeded"),
+        (b"A: &a [1]\nB: *a", "is no YAML: line 2: aliases are not read here"),
     ],
 )
 def test_a_file_that_is_no_tree_is_refused_with_its_path(content, match, tmp_path):
