@@ -20,6 +20,7 @@ from reid.data import (
     train_loader,
     train_transform,
 )
+from reid.engine.checks import check_batches, check_trials
 from reid.engine.evaluate import Evaluator
 from reid.engine.optimizer import OptimizerSpec
 from reid.engine.phases import plan_stages
@@ -31,7 +32,7 @@ from reid.losses.build import build_criterion
 from reid.models import Header, Preprocessing
 from reid.models.build import build_denoise_spec, build_model, build_preprocessing
 from reid.models.checkpoint import package_versions
-from reid.models.weights import count_classes
+from reid.models.weights import count_classes, read_file, state_dict_in
 from reid.utils import InputError, pick_device, seed_everything
 
 logger = logging.getLogger(__name__)
@@ -45,9 +46,6 @@ def build_run(cfg: CfgNode) -> TrainingRun:
     Raises:
         InputError: If data, weights or options cannot be used.
     """
-    start, output = Path(cfg.MODEL.PRETRAIN_PATH), Path(cfg.OUTPUT_DIR)
-    if cfg.MODEL.PRETRAIN_PATH and start.resolve().parent == output.resolve():
-        raise InputError(f"{start} lies in OUTPUT_DIR, which a new run clears; name another OUTPUT_DIR")
     device = pick_device(cfg.MODEL.DEVICE)
     stages = plan_stages(cfg.SOLVER.MAX_EPOCHS, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD)
     labelled = any(phase.uses_labels for stage in stages for phase in stage.phases)
@@ -105,17 +103,22 @@ def build_evaluator(
     """The evaluation of ``cfg`` on the test images of ``dataset``, prepared as the model wants them.
 
     Raises:
-        InputError: If there is no query and gallery.
+        InputError: If there is no query and gallery, or no query has a true match.
     """
     if not dataset.trials:
         raise InputError(f"{dataset.title} has no query and gallery images; there is nothing to evaluate")
+    check_trials(dataset)
     transform = test_transform(preprocessing.size, preprocessing.mean, preprocessing.std)
     loader = plain_loader(dataset.test, transform, cfg.TEST.IMS_PER_BATCH, num_workers(cfg))
     return Evaluator(dataset, loader, cfg.TEST.METRIC, device, trained_on)
 
 
 def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:
-    """P x K batches where a phase needs labels, shuffled ones where none does."""
+    """P x K batches where a phase needs labels, shuffled ones where none does.
+
+    Raises:
+        InputError: If batches of this size could not be learned from.
+    """
     transform = train_transform(
         tuple(cfg.INPUT.SIZE_TRAIN),
         cfg.INPUT.PIXEL_MEAN,
@@ -128,6 +131,7 @@ def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> Da
     batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     workers, seed = num_workers(cfg), cfg.SOLVER.SEED
     if labelled:
+        check_batches(dataset.train.num_pids, batch, instances, cfg.MODEL.TRIPLET_LOSS_WEIGHT > 0)
         return train_loader(dataset.train, transform, batch // instances, instances, seed, workers)
     return shuffled_loader(dataset.train, transform, batch, seed, workers)
 
@@ -174,7 +178,8 @@ def num_workers(cfg: CfgNode) -> int:
 
 def _classes_of_weights(cfg: CfgNode) -> int:
     """Without labels the classifier is the one that the weights bring."""
-    return count_classes(Path(cfg.MODEL.PRETRAIN_PATH))
+    path = Path(cfg.MODEL.PRETRAIN_PATH)
+    return count_classes(state_dict_in(read_file(path), path))
 
 
 def _training_facts(dataset: ReIDDataset) -> dict[str, Any]:

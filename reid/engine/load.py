@@ -8,9 +8,10 @@ from yacs.config import CfgNode
 
 from reid.denoise import denoised_layers, detach_denoisers
 from reid.engine.run_folder import BASELINE
-from reid.models import Header, ReIDModel, load_checkpoint, load_pretrained
+from reid.models import Header, ReIDModel
 from reid.models.build import build_model_spec, build_preprocessing
-from reid.models.weights import count_classes, is_checkpoint
+from reid.models.checkpoint import rebuild
+from reid.models.weights import count_classes, has_header, load_tensors, read_file, state_dict_in
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
@@ -25,11 +26,13 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
     Raises:
         InputError: If the file cannot be read or is of another backbone than ``cfg`` says.
     """
-    if not is_checkpoint(path):
-        model = ReIDModel(build_model_spec(cfg, count_classes(path)))
-        load_pretrained(model, path, cfg.MODEL.PRETRAIN_HW_RATIO)
+    content = read_file(path)
+    if not has_header(content):
+        tensors = state_dict_in(content, path)
+        model = ReIDModel(build_model_spec(cfg, count_classes(tensors)))
+        load_tensors(model, tensors, path, cfg.MODEL.PRETRAIN_HW_RATIO)
         return model.eval(), Header(model.spec, build_preprocessing(cfg))
-    model, header = load_checkpoint(path)
+    model, header = rebuild(content, path)
     if header.model.name != cfg.MODEL.NAME:
         raise InputError(
             f"{path} is a {header.model.name}, MODEL.NAME says {cfg.MODEL.NAME}; use its own config"

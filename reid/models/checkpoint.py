@@ -137,8 +137,15 @@ def load_checkpoint(path: str | Path) -> tuple[ReIDModel, Header]:
     Raises:
         InputError: If the file cannot be read safely, is no such checkpoint, or does not fit its header.
     """
-    path = Path(path)
-    content = read_file(path)
+    return rebuild(read_file(Path(path)), Path(path))
+
+
+def rebuild(content: Any, path: Path) -> tuple[ReIDModel, Header]:
+    """The model and header of what :func:`read_file` found in ``path``; see :func:`load_checkpoint`.
+
+    Raises:
+        InputError: If it is no such checkpoint, or does not fit its header.
+    """
     if not has_header(content):
         raise InputError(f"{path} is no checkpoint of this toolkit; MODEL.PRETRAIN_PATH can start from it")
     header = Header.from_json(content["header"], path)

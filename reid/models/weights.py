@@ -32,6 +32,7 @@ UNREADABLE = (
 )
 
 WRAPPERS = ("state_dict", "model", "teacher")
+WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 # Names in front of a backbone's keys in the files of this field.
 BACKBONE_PREFIXES = ("backbone.", "base.")
 # Parts of a pre-training that a re-identification model has no place for.
@@ -121,10 +122,20 @@ def load_pretrained(model: ReIDModel, path: Path, hw_ratio: int = 1) -> LoadRepo
     Raises:
         InputError: If the file cannot be read, lacks a backbone key, or has one of another shape.
     """
-    tensors = _rename(state_dict_in(read_file(path), path))
+    return load_tensors(model, state_dict_in(read_file(path), path), path, hw_ratio)
+
+
+def load_tensors(model: ReIDModel, tensors: dict[str, Tensor], path: Path, hw_ratio: int = 1) -> LoadReport:
+    """Start ``model`` from what :func:`state_dict_in` found in ``path``; see :func:`load_pretrained`.
+
+    Raises:
+        InputError: If ``tensors`` lack a backbone key, or have one that does not fit.
+    """
+    tensors = _rename(tensors)
     report, wanted, state = LoadReport(), model.state_dict(), {}
     for key, tensor in tensors.items():
         if key == "backbone.pos_embed" and key in wanted and tensor.shape != wanted[key].shape:
+            _refuse(path, _value_faults({key: tensor}, wanted))
             state[key] = _resize(tensor, model.backbone, hw_ratio)
             report.resized.append(key)
         elif key in wanted and (tensor.shape == wanted[key].shape or key.startswith("backbone.")):
@@ -144,48 +155,63 @@ def load_pretrained(model: ReIDModel, path: Path, hw_ratio: int = 1) -> LoadRepo
     return report
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether a file is a checkpoint of this toolkit, with a header, and not a state dict alone.
-
-    Raises:
-        InputError: If the file cannot be read safely.
-    """
-    return has_header(read_file(path))
-
-
 def has_header(content: Any) -> bool:
     """Whether what a file held is a checkpoint of this toolkit."""
     return isinstance(content, dict) and isinstance(content.get("header"), str)
 
 
-def count_classes(path: Path) -> int:
-    """How many training identities the classifier in a file has; 0 where it has none.
+def count_classes(tensors: dict[str, Tensor]) -> int:
+    """How many training identities the classifier in a state dict has; 0 where there is none."""
+    weight = tensors.get("classifier.weight")
+    return 0 if weight is None or weight.ndim != 2 else len(weight)
+
+
+def load_strictly(model: nn.Module, state: dict[str, Any], path: Path) -> None:
+    """Load ``state``, whose keys and shapes must be exactly the model's, and whose values are numbers.
+
+    A floating entry may be of any floating type; a counter must be of whole numbers.
 
     Raises:
-        InputError: If the file cannot be read.
-    """
-    weight = state_dict_in(read_file(path), path).get("classifier.weight")
-    return 0 if weight is None else len(weight)
-
-
-def load_strictly(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load ``state``, whose keys and shapes must be exactly the model's.
-
-    Raises:
-        InputError: Naming the first key that is missing, unexpected or of another shape.
+        InputError: Naming the first key that is missing, unexpected, no dense tensor of the right kind and
+            shape, or not finite in the model's type.
     """
     wanted = model.state_dict()
     faults = [f"{key} is missing" for key in wanted if key not in state]
     faults += [f"{key} is unexpected" for key in state if key not in wanted]
+    values = {key: state[key] for key in wanted if key in state}
+    faults += _value_faults(values, wanted)
     faults += [
-        f"{key} must have shape {tuple(wanted[key].shape)}, got {tuple(state[key].shape)}"
-        for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
+        f"{key} must have shape {tuple(wanted[key].shape)}, got {tuple(value.shape)}"
+        for key, value in values.items()
+        if isinstance(value, Tensor) and value.shape != wanted[key].shape
     ]
+    _refuse(path, faults)
+    model.load_state_dict(state, strict=True)
+
+
+def _value_faults(values: dict[str, Any], wanted: dict[str, Tensor]) -> list[str]:
+    faults = ((key, _value_fault(value, wanted[key].dtype)) for key, value in values.items())
+    return [f"{key} {fault}" for key, fault in faults if fault]
+
+
+def _value_fault(value: Any, dtype: torch.dtype) -> str:
+    """What is wrong with one entry that the model keeps as ``dtype``; empty if nothing is."""
+    if not isinstance(value, Tensor):
+        return f"must be a tensor, got {type(value).__name__}"
+    if value.layout is not torch.strided or value.is_meta:
+        return f"must be a dense tensor, got {'one without values' if value.is_meta else value.layout}"
+    if not (value.is_floating_point() if dtype.is_floating_point else value.dtype in WHOLE_NUMBERS):
+        kind = "floating-point" if dtype.is_floating_point else "whole"
+        return f"must hold {kind} numbers, got {value.dtype}"
+    # In the model's type: a large float64 is an infinity in float32.
+    bad = int((~value.to(dtype).isfinite()).sum())
+    return f"must be finite in {dtype}, {bad} of {value.numel()} numbers are not" if bad else ""
+
+
+def _refuse(path: Path, faults: list[str]) -> None:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(f"{path} does not fit the model: {faults[0]}{more}")
-    model.load_state_dict(state, strict=True)
 
 
 def _rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
