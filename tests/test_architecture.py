@@ -16,8 +16,9 @@ ALLOWED = {
     "data": {"utils", "config"},
     "losses": {"utils", "config"},
     "models": {"denoise", *BELOW},
+    "adaptation": {*BELOW},
     "evaluation": {"data", *BELOW},
-    "engine": {"models", "losses", "data", "evaluation", "denoise", *BELOW},
+    "engine": {"models", "losses", "data", "evaluation", "adaptation", "denoise", *BELOW},
 }
 MAY_SEE_CFG = {"build.py"}
 

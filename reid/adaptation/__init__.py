@@ -1,0 +1,12 @@
+"""Better retrieval on a site's own cameras, from unlabelled images: camera-noise denoising of embeddings."""
+
+from reid.adaptation.camera_noise import CameraNoiseDenoiser, fit_camera_noise, noise_covariance
+from reid.adaptation.pairs import cross_camera_pairs, mutual_pairs
+
+__all__ = [
+    "CameraNoiseDenoiser",
+    "cross_camera_pairs",
+    "fit_camera_noise",
+    "mutual_pairs",
+    "noise_covariance",
+]
