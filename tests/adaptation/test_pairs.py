@@ -66,3 +66,8 @@ def test_refusals():
         cross_camera_pairs(column(1.0, 2.0), np.array([0, 1, 2]))
     with pytest.raises(InputError, match="finite"):
         mutual_pairs(column(1.0, np.nan))
+
+
+def test_more_copies_than_neighbours_never_pair_an_image_with_itself():
+    pairs = mutual_pairs(np.ones((6, 2), np.float32), 1)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
