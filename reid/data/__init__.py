@@ -1,11 +1,12 @@
 """Data sets as columns of paths, identities and cameras; parsers, transforms, samplers and loaders."""
 
 from reid.data.csv_list import load_csv
-from reid.data.image_dataset import Batch, ImageDataset, ImageError, Transform, read_image
+from reid.data.image_dataset import Batch, ImageDataset, Transform
 from reid.data.labels import relabel
 from reid.data.loaders import iterate, plain_loader, set_epoch, shuffled_loader, train_loader
 from reid.data.market1501 import load_market1501
 from reid.data.msmt17 import load_msmt17
+from reid.data.read_image import ImageError, read_image
 from reid.data.records import UNKNOWN, Records, ReIDDataset, Trial
 from reid.data.registry import LOADERS, load_dataset
 from reid.data.samplers import PKSampler, ShuffledSampler

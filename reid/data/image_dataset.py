@@ -1,8 +1,6 @@
-"""Records to tensors: reading one image, and the torch data set over many."""
+"""Records to tensors: the torch data set over images."""
 
-import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -10,14 +8,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from reid.data.read_image import read_image
 from reid.data.records import Records
-from reid.utils import InputError
 
 Transform = Callable[[Image.Image], Tensor]
-
-
-class ImageError(InputError):
-    """An image cannot be read; the message names it."""
 
 
 class Batch(NamedTuple):
@@ -34,23 +28,6 @@ class Batch(NamedTuple):
     pids: Tensor
     camids: Tensor
     indices: Tensor
-
-
-def read_image(path: Path) -> Image.Image:
-    """Decode an image completely, as RGB.
-
-    Raises:
-        ImageError: If it is missing, empty, cut short or not an image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    # What Pillow's decoders raise on damaged files, depending on the format and the place of the damage.
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-        raise ImageError(
-            f"an image must be readable, {path} is not: {reason}; restore or remove it"
-        ) from error
 
 
 class ImageDataset(Dataset[Batch]):

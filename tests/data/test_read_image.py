@@ -1,0 +1,130 @@
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reid.data import ImageError, read_image
+from reid.utils import InputError
+
+
+def pixels(height=40, width=30, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def picture(mode):
+    if mode == "I;16":
+        return Image.fromarray(pixels()[..., 0].astype(np.uint16) * 7)
+    return Image.fromarray(pixels()).convert(mode)
+
+
+def encoded(kind, mode="RGB", **options):
+    stream = io.BytesIO()
+    picture(mode).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def rotated_by_exif():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees
+    return encoded("JPEG", exif=exif)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded("PNG"),
+        *(encoded("PNG", mode) for mode in ("L", "LA", "P", "RGBA", "1", "I;16")),
+        encoded("PNG", transparency=(0, 0, 0)),
+        encoded("JPEG"),
+        encoded("JPEG", "L"),
+        encoded("JPEG", "CMYK"),
+        encoded("JPEG", progressive=True),
+        encoded("JPEG") + b"bytes after the end",
+        rotated_by_exif(),
+    ],
+    ids=[
+        "png",
+        "grey",
+        "grey_alpha",
+        "palette",
+        "alpha",
+        "bilevel",
+        "16_bit",
+        "transparent",
+        "jpeg",
+        "grey_jpeg",
+        "cmyk",
+        "progressive",
+        "trailing",
+        "exif",
+    ],
+)
+def test_pixels_are_those_of_pillows_conversion(tmp_path, data):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(data)
+    image = read_image(path)
+    assert (image.mode, image.size) == ("RGB", (30, 40))
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(opened.convert("RGB")))
+
+
+def test_a_lossless_image_is_read_as_it_was_written(tmp_path):
+    Image.fromarray(pixels()).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.png")), pixels())
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"no image", "its content is no known image format"),
+        (encoded("JPEG")[:400], ""),
+        (encoded("JPEG")[:-2], ""),
+        (encoded("PNG")[:400], ""),
+        (encoded("JPEG")[:20], ""),
+        (encoded("PNG")[:20], ""),
+    ],
+    ids=["zero_bytes", "text", "cut_jpeg", "jpeg_without_end", "cut_png", "jpeg_head", "png_head"],
+)
+def test_a_damaged_image_is_refused_with_its_path(tmp_path, data, reason):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(data)
+    one_line = rf"\Aan image must be readable, {re.escape(str(path))} is not: {reason}[^\n]*; restore or"
+    with pytest.raises(ImageError, match=one_line):
+        read_image(path)
+
+
+def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path, tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(ImageError, match=f"{path} is not: it is not a regular file; restore"):
+            read_image(path)
+
+
+def test_a_missing_and_a_forbidden_image_are_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.jpg is not: it does not exist; restore"):
+        read_image(tmp_path / "gone.jpg")
+    (tmp_path / "file").touch()
+    with pytest.raises(ImageError, match="is not: Not a directory; restore"):
+        read_image(tmp_path / "file" / "a.jpg")
+    assert issubclass(ImageError, InputError)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
+def test_damage_anywhere_gives_an_image_or_an_image_error(tmp_path, kind):
+    data, rng, path = encoded(kind), np.random.default_rng(0), tmp_path / "image"
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(data[: rng.integers(1, len(data) + 1)])
+        for place in rng.integers(0, min(len(damaged), 200), 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(bytes(damaged))
+        try:
+            read_image(path)
+        except ImageError:
+            refused += 1
+    assert refused > 20
