@@ -21,6 +21,17 @@ from reid.utils import InputError, unknown_choice, write_json
 DRAWING = 1  # raised when the same parameters give other images
 JPEG_QUALITY = 92
 MSMT_FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
+# Lowest and highest values: names have four digits of identity, and every camera's scene is kept in memory.
+LIMITS = {
+    "num_train_ids": (1, 9999),
+    "num_test_ids": (1, 9999),
+    "num_cameras": (2, 99),
+    "images_per_camera": (1, 999),
+    "num_distractors": (0, 9999),
+    "num_junk": (0, 9999),
+    "seed": (0, 2**63 - 1),
+}
+MOST_IMAGES = 200_000
 # Each use has random numbers of its own, so that one more camera changes no person.
 LOOK, CAMERA, IMAGE, JUNK = range(4)
 
@@ -84,17 +95,18 @@ def write_synthetic_market(
 
     Args:
         root: The folder to become the tree; absent, empty, or written by the same arguments.
-        num_train_ids: Training identities, numbered from 1.
+        num_train_ids: Training identities, numbered from 1; these and all other numbers within ``LIMITS``.
         num_test_ids: Test identities, numbered after them.
         num_cameras: Cameras, at least 2.
         images_per_camera: Images of an identity by a camera, a query not counted.
-        image_size: (H, W) in pixels, each at least 32.
+        image_size: (H, W) in pixels, each in 32..1024.
         num_distractors: Gallery images of people who are nobody's match.
         num_junk: Gallery images of nobody, numbered -1.
-        seed: Non-negative.
+        seed: Of all that is random.
 
     Raises:
-        InputError: If an argument is out of range, or the folder holds anything else.
+        InputError: If an argument is out of range, more than ``MOST_IMAGES`` would be drawn, or the folder
+            holds anything else.
     """
     arguments = {key: value for key, value in locals().items() if key != "root"}
     num_ids = num_train_ids + num_test_ids
@@ -211,11 +223,18 @@ def _read_stamp(root: Path) -> Any:
 
 
 def _check(arguments: dict[str, Any]) -> None:
-    least = {"num_train_ids": 1, "num_test_ids": 1, "num_cameras": 2, "images_per_camera": 1}
-    least |= {"num_distractors": 0, "num_junk": 0, "seed": 0}
-    for name, value in arguments.items():
-        if name in least and value < least[name]:
-            raise InputError(f"{name} of a synthetic data set must be at least {least[name]}, got {value}")
+    for name, (least, most) in LIMITS.items():
+        if name in arguments and not least <= arguments[name] <= most:
+            raise InputError(
+                f"{name} of a synthetic data set must be in {least}..{most}, got {arguments[name]}"
+            )
     size = arguments["image_size"]
-    if len(size) != 2 or min(size) < 32:
-        raise InputError(f"image_size of a synthetic data set must be (H, W) of at least 32 each, got {size}")
+    if len(size) != 2 or not 32 <= min(size) <= max(size) <= 1024:
+        raise InputError(f"image_size of a synthetic data set must be (H, W) in 32..1024, got {size}")
+    num_ids = arguments["num_train_ids"] + arguments["num_test_ids"]
+    num_images = num_ids * arguments["num_cameras"] * arguments["images_per_camera"]
+    if num_images > MOST_IMAGES:
+        raise InputError(
+            f"a synthetic data set must have at most {MOST_IMAGES} images, {num_ids} identities by"
+            f" {arguments['num_cameras']} cameras make {num_images}; draw fewer"
+        )

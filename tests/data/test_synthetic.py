@@ -181,15 +181,22 @@ def test_nothing_is_left_after_a_failure(tmp_path, monkeypatch, exists):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"num_train_ids": 0}, "num_train_ids of a synthetic data set must be at least 1, got 0"),
-        ({"num_test_ids": 0}, "num_test_ids of a synthetic data set must be at least 1, got 0"),
-        ({"num_cameras": 1}, "num_cameras of a synthetic data set must be at least 2, got 1"),
-        ({"images_per_camera": 0}, "images_per_camera of a synthetic data set must be at least 1, got 0"),
-        ({"num_distractors": -1}, "num_distractors of a synthetic data set must be at least 0, got -1"),
-        ({"num_junk": -1}, "num_junk of a synthetic data set must be at least 0, got -1"),
-        ({"seed": -1}, "seed of a synthetic data set must be at least 0, got -1"),
-        ({"image_size": (31, 64)}, r"image_size of .* must be \(H, W\) of at least 32 each, got \(31, 64\)"),
-        ({"image_size": (64,)}, r"image_size of .* must be \(H, W\) of at least 32 each, got \(64,\)"),
+        ({"num_train_ids": 0}, r"num_train_ids of a synthetic data set must be in 1\.\.9999, got 0"),
+        ({"num_train_ids": 10**9}, r"num_train_ids of .* must be in 1\.\.9999, got 1000000000"),
+        ({"num_test_ids": 0}, r"num_test_ids of .* must be in 1\.\.9999, got 0"),
+        ({"num_cameras": 1}, r"num_cameras of .* must be in 2\.\.99, got 1"),
+        ({"num_cameras": 100}, r"num_cameras of .* must be in 2\.\.99, got 100"),
+        ({"images_per_camera": 0}, r"images_per_camera of .* must be in 1\.\.999, got 0"),
+        ({"num_distractors": -1}, r"num_distractors of .* must be in 0\.\.9999, got -1"),
+        ({"num_junk": -1}, r"num_junk of .* must be in 0\.\.9999, got -1"),
+        ({"seed": -1}, r"seed of .* must be in 0\.\.9223372036854775807, got -1"),
+        (
+            {"num_train_ids": 5000, "num_cameras": 50},
+            "at most 200000 images, 5002 identities by 50 cameras make 500200; draw fewer",
+        ),
+        ({"image_size": (31, 64)}, r"image_size of .* must be \(H, W\) in 32\.\.1024, got \(31, 64\)"),
+        ({"image_size": (32, 4096)}, r"image_size of .* must be \(H, W\) in 32\.\.1024, got \(32, 4096\)"),
+        ({"image_size": (64,)}, r"image_size of .* must be \(H, W\) in 32\.\.1024, got \(64,\)"),
     ],
 )
 def test_arguments_out_of_range_are_refused(tmp_path, changed, expected):

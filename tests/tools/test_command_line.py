@@ -138,6 +138,22 @@ def test_bad_words_are_refused_and_nothing_is_written(run, people, tmp_path, ove
     assert not output.exists()
 
 
+@pytest.mark.parametrize(
+    ("flag", "number", "needle"),
+    [
+        ("--cameras", 10**9, "num_cameras of a synthetic data set must be in 2..99, got 1000000000"),
+        ("--train-ids", 10**9, "num_train_ids of"),
+        ("--test-ids", -1, "num_test_ids of"),
+        ("--seed", -1, "seed of"),
+        ("--cameras", "1" * 5000, "--cameras"),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_numbers_that_cannot_be_drawn_are_refused_and_nothing_is_written(run, tmp_path, flag, number, needle):
+    assert_refused(run("make_synthetic.py", "--out", tmp_path / "a" / "people", flag, number), needle)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_process_of_its_own_refuses_alike(tmp_path):
     result = run_process("test.py", "--config", "demo.yml", "MODEL.NAMES", "x", cwd=tmp_path)
     assert_refused(result, "unknown key MODEL.NAMES", "did you mean MODEL.NAME?")
