@@ -1,10 +1,11 @@
-"""The only door to timm: backbones by name, at a given image size, returning one feature an image."""
+"""Backbones by name, at a given image size, returning one feature an image; the only door to timm."""
 
 from typing import Any
 
 import timm
 from torch import nn
 
+from reid.models.osnet import OSNETS, OSNet
 from reid.utils import InputError, unknown_choice
 
 # Our name -> timm's name and what differs from timm's defaults.
@@ -14,9 +15,15 @@ VISION_TRANSFORMERS: dict[str, tuple[str, dict[str, Any]]] = {
     # Patches of 8 for small images; trains on a CPU in minutes.
     "vit_micro": ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 128, "depth": 4, "num_heads": 4}),
 }
-RESNETS = {"resnet50": "resnet50", "resnet14": "resnet14t", "resnet10": "resnet10t"}
+RESNETS = {
+    "resnet50": "resnet50",
+    # With the stem's pooling of fast-reid, see _pool_without_padding.
+    "resnet50_fastreid": "resnet50",
+    "resnet14": "resnet14t",
+    "resnet10": "resnet10t",
+}
 
-BACKBONES = (*VISION_TRANSFORMERS, *RESNETS)
+BACKBONES = (*VISION_TRANSFORMERS, *RESNETS, *OSNETS)
 
 
 def create_backbone(
@@ -25,7 +32,8 @@ def create_backbone(
     """A backbone with random weights that maps images (B, 3, H, W) to features (B, D).
 
     Vision transformers return the class token after the last norm. ResNets return the average over the last
-    feature map; with a last stride of 1, 256x128 gives 16x8 cells (Luo et al., CVPRW 2019).
+    feature map; with a last stride of 1, 256x128 gives 16x8 cells (Luo et al., CVPRW 2019). OSNets are
+    described in ``reid.models.osnet``.
 
     Args:
         name: One of ``BACKBONES``.
@@ -34,7 +42,7 @@ def create_backbone(
         last_stride: Stride of a ResNet's last stage, 1 or 2.
 
     Returns:
-        A timm model with ``num_features`` (D).
+        A module with ``num_features`` (D).
 
     Raises:
         InputError: If the name is unknown, or the size is no multiple of the patch.
@@ -52,7 +60,11 @@ def create_backbone(
         resnet = timm.create_model(RESNETS[name], num_classes=0)
         if last_stride == 1:
             _keep_last_resolution(resnet)
+        if name == "resnet50_fastreid":
+            _pool_without_padding(resnet)
         return resnet
+    if name in OSNETS:
+        return OSNet(name)
     raise InputError(unknown_choice("backbone (MODEL.NAME)", name, BACKBONES))
 
 
@@ -63,6 +75,14 @@ def _keep_last_resolution(resnet: nn.Module) -> None:
             module.stride = (1, 1)
         elif isinstance(module, nn.AvgPool2d):
             module.kernel_size = module.stride = 1
+
+
+def _pool_without_padding(resnet: nn.Module) -> None:
+    """Give the stem fast-reid's pooling: windows lie one pixel further right and down than torchvision's.
+
+    A map has the same size either way. fast-reid changed it in August 2020 (its pull request 214).
+    """
+    resnet.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
 
 
 def patch_grid(backbone: nn.Module) -> tuple[int, int] | None:

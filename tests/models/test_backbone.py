@@ -6,6 +6,7 @@ import torch
 
 from reid.models import BACKBONES, create_backbone
 from reid.models.backbone import patch_grid
+from reid.models.osnet import OSNETS
 from reid.utils import InputError
 
 IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
@@ -67,6 +68,14 @@ def test_last_stride_1_computes_the_strided_map_at_more_places():
         torch.testing.assert_close(dense.layer4[0](x)[..., ::2, ::2], strided.layer4[0](x))
 
 
+def test_the_stem_of_fastreid_pools_windows_that_start_at_the_first_pixel():
+    with_padding = create_backbone("resnet50", (64, 32)).maxpool(IMAGES)
+    without = create_backbone("resnet50_fastreid", (64, 32)).maxpool(IMAGES)
+    assert without.shape == with_padding.shape == (2, 3, 32, 16)
+    torch.testing.assert_close(without[..., 0, 0], IMAGES[..., :3, :3].amax((2, 3)))
+    torch.testing.assert_close(with_padding[..., 0, 0], IMAGES[..., :2, :2].amax((2, 3)))
+
+
 def test_drop_path_reaches_the_vision_transformer():
     rates = [block.drop_path1 for block in create_backbone("vit_micro", (64, 32), drop_path=0.3).blocks]
     assert rates[-1].drop_prob == pytest.approx(0.3)
@@ -88,4 +97,6 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_refused(name, size, patch):
 def test_an_unknown_backbone_is_refused_with_the_nearest():
     with pytest.raises(InputError, match=r"backbone \(MODEL.NAME\) 'resnet5': did you mean 'resnet50'\?"):
         create_backbone("resnet5", (64, 32))
-    assert set(BACKBONES) == {"vit_base", "vit_small", "vit_micro", "resnet50", "resnet14", "resnet10"}
+    transformers = {"vit_base", "vit_small", "vit_micro"}
+    resnets = {"resnet50", "resnet50_fastreid", "resnet14", "resnet10"}
+    assert set(BACKBONES) == transformers | resnets | set(OSNETS)
