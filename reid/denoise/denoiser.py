@@ -120,7 +120,13 @@ class Denoiser(nn.Module):
     def as_affine(self) -> tuple[Tensor, Tensor]:
         """All reverse steps as one map X' = A X + c, composed in float64.
 
-            A_t = scale I - C1(t) W_D,  c_t = -C1(t) b_D;   A <- A_t A,  c <- A_t c + c_t
+        One step is X' = A_t X + c_t with
+
+            A_t = I / sqrt(a_t) - C1(t) W_D        c_t = -C1(t) b_D
+
+        (:meth:`NoiseSchedule.reverse_coefficients`). From A = I and c = 0, every step in turn makes of them
+
+            A <- A_t A        c <- A_t c + c_t
 
         Returns:
             A (d, d) and c (d,), float64.
