@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from reid.denoise.dataflow import Dataflow, read_dataflow
 from reid.denoise.denoiser import Denoiser
@@ -47,8 +47,8 @@ def attach_denoisers(
         The new denoisers are zero; they follow the device, dtype and mode of their layers.
 
     Raises:
-        ValueError: If no layer matches, one that was asked for cannot be denoised, or the schedule has
-            fewer than steps * N timesteps.
+        ValueError: If no layer matches, one that was asked for cannot be denoised or has hooks, the model
+            cannot be copied, or the schedule has fewer than steps * N timesteps.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -65,7 +65,7 @@ def attach_denoisers(
             f"{len(names)} layers of {steps} steps need {len(names) * steps} timesteps, the schedule has"
             f" {schedule.timesteps}; raise timesteps or lower steps"
         )
-    model = copy.deepcopy(model)
+    model = copy_model(model)
     for i, name in enumerate(names):
         layer = model.get_submodule(name)
         t = steps * (len(names) - i)
@@ -100,7 +100,7 @@ def detach_denoisers(model: M) -> M:
 
     This is the baseline of a model whose backbone stayed frozen, not the fused model.
     """
-    model = copy.deepcopy(model)
+    model = copy_model(model)
     for name, layer in denoised_layers(model).items():
         model = swap_layer(model, name, layer.plain())
     return model
@@ -113,8 +113,32 @@ def denoiser_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
             yield from module.parameters()
 
 
+def copy_model(model: M) -> M:
+    """A deep copy.
+
+    Raises:
+        ValueError: If a module holds a tensor that was computed from parameters, which torch cannot copy.
+    """
+    for name, module in model.named_modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                raise ValueError(
+                    f"the model cannot be copied: '{key}' of {name or 'the model'} is computed from other"
+                    " parameters; undo its weight_norm, spectral_norm or pruning first"
+                )
+    return copy.deepcopy(model)
+
+
 def swap_layer(model: M, name: str, layer: nn.Module) -> M:
-    """Put ``layer`` in the place called ``name``; return the model, or the layer where it was the model."""
+    """Put ``layer`` in the place called ``name``; return the model, or the layer where it was the model.
+
+    Raises:
+        ValueError: If hooks are registered on the layer that goes: they would go with it.
+    """
+    if any(hooks for key, hooks in vars(model.get_submodule(name)).items() if key.endswith("_hooks")):
+        raise ValueError(
+            f"{name or 'the layer'} has hooks, which would be lost; remove them and register anew"
+        )
     if not name:
         return layer  # type: ignore[return-value]
     parent, _, child = name.rpartition(".")

@@ -13,7 +13,7 @@ class Dataflow:
 
     Args:
         order: Layers as they first run.
-        uncalled: Layers whose own forward never runs, although something may read their weights.
+        uncalled: Layers that the forward pass does not call, although something may read their weights.
         batch_norm: For a convolution, the BatchNorm that is the only reader of its output.
     """
 
@@ -61,8 +61,12 @@ def _read_graph(graph: fx.Graph, module: nn.Module, name: str, flow: Dataflow) -
     calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(node.target for node in calls)
     layers = {key for key, m in module.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
-    flow.order += [_join(name, key) for key in dict.fromkeys(node.target for node in calls) if key in layers]
-    flow.uncalled |= {_join(name, key) for key in layers - set(times)}
+    # A module of torch's own is one node although it may hold layers; it is entered where it is called.
+    entered = {key: [x for x in layers if x == key or x.startswith(f"{key}.")] for key in times}
+    for key, inside in entered.items():
+        if inside:
+            _read(module.get_submodule(key), _join(name, key), flow)
+    flow.uncalled |= {_join(name, key) for key in layers - {x for inside in entered.values() for x in inside}}
     for node in calls:
         readers = list(node.users)
         if len(readers) != 1 or readers[0].op != "call_module":

@@ -1,6 +1,5 @@
 """Fold every denoiser into its layer: the denoised network at the plain network's cost."""
 
-import copy
 import posixpath
 from typing import TypeVar
 
@@ -8,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from reid.denoise.attach import swap_layer
+from reid.denoise.attach import copy_model, swap_layer
 from reid.denoise.feature import DenoisedFeature
 from reid.denoise.layers import DenoisedConv2d, denoised_layers
 
@@ -17,6 +16,9 @@ M = TypeVar("M", bound=nn.Module)
 
 def fuse_denoisers(model: M) -> M:
     """Return a copy with plain layers that computes what the denoised model computes in eval mode.
+
+    With A (d, d) and c (d,) the one affine map X' = A X + c that a layer's reverse steps amount to
+    (:meth:`Denoiser.as_affine`; A_t = I / sqrt(a_t) - C1(t) W_D and c_t = -C1(t) b_D for one step):
 
         linear:       W' = W A,  b' = b + W c
         convolution:  W' = A W,  b' = A b + c;  without a bias, the BatchNorm behind it takes
@@ -28,12 +30,13 @@ def fuse_denoisers(model: M) -> M:
     Source: Xu et al., NeurIPS 2024, Algorithm 2 (without its random bias term).
 
     Raises:
-        ValueError: If a fused value is not finite, if a BatchNorm that must take a constant is gone, or
-            if the model denoises its final feature (DenoiseRep-), which has no layer to fold into.
+        ValueError: If a fused value is not finite, if a BatchNorm that must take a constant is gone, if a
+            denoised layer has hooks, if the model cannot be copied, or if it denoises its final feature
+            (DenoiseRep-), which has no layer to fold into.
     """
     if any(isinstance(module, DenoisedFeature) for module in model.modules()):
         raise ValueError("a denoiser on the final feature has no layer to fold into; use the model as it is")
-    model = copy.deepcopy(model)
+    model = copy_model(model)
     for name, layer in denoised_layers(model).items():
         try:
             plain = layer.fuse()

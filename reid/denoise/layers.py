@@ -9,9 +9,10 @@ from reid.denoise.denoiser import Denoiser
 
 
 class DenoisedLinear(nn.Linear):
-    """A linear layer that denoises its input: Y = W X' + b, with X' = A X + c from the denoiser.
+    """A linear layer that denoises its input: Y = W X' + b, with X' = A X + c.
 
-    It folds exactly into a plain linear layer:
+    A and c are the denoiser's reverse steps as one affine map, :meth:`Denoiser.as_affine`. The layer folds
+    exactly into a plain linear one:
 
         W' = W A        b' = b + W c
 
@@ -65,7 +66,8 @@ class DenoisedLinear(nn.Linear):
 class DenoisedConv2d(nn.Conv2d):
     """A convolution that denoises its output: Y' = A Y + c over the output channels, with Y = conv(X).
 
-    On this side it folds exactly for any padding, stride and dilation:
+    A and c are the denoiser's reverse steps as one affine map, :meth:`Denoiser.as_affine`. On this side the
+    layer folds exactly for any padding, stride and dilation:
 
         W'[o] = sum_p A[o, p] W[p]        b' = A b + c
 
@@ -135,7 +137,13 @@ def _conv_options(conv: nn.Conv2d) -> dict:
 
 
 def _share(layer: L, source: nn.Linear | nn.Conv2d) -> L:
-    """Give ``layer`` the parameters and the mode of ``source``."""
+    """Give ``layer`` the parameters and the mode of ``source``.
+
+    Raises:
+        ValueError: If a parametrization, weight_norm, spectral_norm or pruning computes one of them.
+    """
+    if not {"weight", "bias"} <= set(source._parameters):
+        raise ValueError("its weight or bias is computed from other parameters; undo that first")
     layer.weight = source.weight
     layer.register_parameter("bias", cast("nn.Parameter | None", source.bias))
     return layer.train(source.training)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
 
 from reid.denoise.dataflow import Dataflow
 
@@ -50,12 +49,14 @@ def choose_layers(model: nn.Module, targets: str | Sequence[str], flow: Dataflow
             logger.warning("layers of '%s' left as they are: %s", target, reasons)
         chosen |= matched - set(blocked)
     if not chosen:
+        possible = next((name for name in layers if name not in obstacles), None)
+        if possible is None:
+            raise ValueError(f"no layer to denoise matches {wanted}: the model has none that can be denoised")
         raise ValueError(
             f"no layer to denoise matches {wanted}: use mlp, attn, conv, all or a regular expression for the"
-            f" whole name of a layer, such as {next(iter(layers), 'none: the model has no layer to denoise')}"
+            f" whole name of a layer, such as '{possible}'"
         )
-    known = [name for name in flow.order if name in chosen]
-    return known + [name for name in layers if name in chosen - set(known)]
+    return [name for name in dict.fromkeys(flow.order) if name in chosen]
 
 
 def _matches(target: str, name: str, layer: nn.Module) -> bool:
@@ -87,13 +88,13 @@ def _obstacles(model: nn.Module, layers: dict[str, nn.Module], flow: Dataflow) -
         elif name in read_directly:
             found[name] = "torch's own attention reads its weight without calling it"
         elif name in flow.uncalled:
-            found[name] = "its forward is never called"
+            found[name] = "the model's forward pass does not call it"
         elif getattr(layer, "groups", 1) != 1:
             found[name] = f"grouped convolution, groups={layer.groups}"
-        elif type(layer).forward is not base.forward:
-            found[name] = f"{type(layer).__name__} computes something else than {base.__name__}"
-        elif is_parametrized(layer):
-            found[name] = "its weight is computed by a parametrization"
+        elif getattr(layer.forward, "__func__", None) is not base.forward:
+            found[name] = f"{type(layer).__name__} with a forward of its own"
+        elif not {"weight", "bias"} <= set(layer._parameters):
+            found[name] = "its weight or bias is computed from other parameters"
         elif names[id(layer)] > 1:
             found[name] = "one module under several names"
         elif weights[id(layer.weight)] > 1:

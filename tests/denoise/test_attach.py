@@ -1,5 +1,8 @@
+import warnings
+
 import pytest
 import torch
+import torch.nn.utils.prune
 from denoisers import randomise_denoisers
 from torch import nn
 
@@ -11,6 +14,7 @@ from reid.denoise import (
     denoised_layers,
     denoiser_parameters,
     detach_denoisers,
+    fuse_denoisers,
 )
 
 
@@ -172,7 +176,7 @@ class OwnLinear(nn.Linear):
 
 def test_layers_whose_forward_never_runs_are_skipped_by_name(caplog):
     assert list(denoised_layers(attach_denoisers(ReadsWeight(), "mlp"))) == ["mlp.1"]
-    assert "mlp.0 (its forward is never called)" in caplog.text
+    assert "mlp.0 (the model's forward pass does not call it)" in caplog.text
 
 
 def test_the_projections_inside_torchs_attention_are_skipped(caplog):
@@ -187,6 +191,16 @@ def test_torchs_encoder_layer_has_a_fused_path_past_every_denoiser():
         attach_denoisers(nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 1), r".*linear\d")
 
 
+def old_norm(norm):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch would like its newer form to be used
+        return norm(nn.Linear(2, 2))
+
+
+def pruned(name):
+    return nn.utils.prune.l1_unstructured(nn.Linear(2, 2), name, 0.5)
+
+
 @pytest.mark.parametrize(
     ("model", "targets", "message"),
     [
@@ -194,13 +208,19 @@ def test_torchs_encoder_layer_has_a_fused_path_past_every_denoiser():
         (Model(), "blocks", "no layer to denoise matches"),
         (Model(), [], "no layer to denoise matches"),
         (Model(), "(", "no named set and no regular expression"),
-        (nn.Sequential(nn.ReLU()), "all", "the model has no layer to denoise"),
-        (nn.Sequential(OwnLinear(2, 2)), "0", "OwnLinear computes something else than Linear"),
+        (nn.Sequential(nn.ReLU()), "all", "the model has none that can be denoised"),
+        (nn.Sequential(nn.Conv2d(2, 2, 1, groups=2)), "mlp", "the model has none that can be denoised"),
+        (nn.Sequential(nn.Conv2d(2, 2, 1, groups=2), nn.Conv2d(2, 2, 1)), "mlp", "of a layer, such as '1'"),
+        (nn.Sequential(OwnLinear(2, 2)), "0", "OwnLinear with a forward of its own"),
         (
             nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))),
             "0",
-            "computed by a parametrization",
+            r"0 \(its weight or bias is computed from other parameters\)",
         ),
+        (nn.Sequential(old_norm(nn.utils.weight_norm)), "0", "0 .*computed from other parameters"),
+        (nn.Sequential(nn.Linear(2, 2), old_norm(nn.utils.weight_norm)), "0", "'weight' of 1 is computed"),
+        (nn.Sequential(old_norm(nn.utils.spectral_norm)), "0", "0 .*computed from other parameters"),
+        (nn.Sequential(pruned("bias")), "0", "0 .*computed from other parameters"),
         (attach_denoisers(Model(), "mlp"), "blocks.0.mlp.0", "already denoised"),
     ],
 )
@@ -231,3 +251,35 @@ def test_a_tied_weight_is_refused():
     model[1].weight = model[0].weight
     with pytest.raises(ValueError, match="its weight is tied to another layer's"):
         attach_denoisers(model, r"\d")
+
+
+HOOKS = ("register_forward_pre_hook", "register_forward_hook", "register_full_backward_hook")
+
+
+@pytest.mark.parametrize("register", HOOKS)
+def test_a_layer_with_hooks_is_not_replaced(register):
+    """They would be gone without a word; on every other module they stay."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    attached = attach_denoisers(model, "0")
+    for change, start in ((lambda m: attach_denoisers(m, "0"), model), (fuse_denoisers, attached)):
+        getattr(start[1], register)(lambda *_: None)
+        change(start)
+        handle = getattr(start[0], register)(lambda *_: None)
+        with pytest.raises(ValueError, match="0 has hooks, which would be lost; remove them"):
+            change(start)
+        handle.remove()
+        change(start)
+
+
+def test_a_layer_whose_weight_becomes_computed_is_not_fused():
+    model = attach_denoisers(nn.Sequential(nn.Linear(2, 2)), "0")
+    nn.utils.parametrizations.weight_norm(model[0])
+    with pytest.raises(ValueError, match="0 cannot be fused: its weight or bias is computed"):
+        fuse_denoisers(model)
+
+
+def test_a_forward_of_ones_own_on_the_instance_is_refused():
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].forward = lambda x: 2 * x
+    with pytest.raises(ValueError, match="Linear with a forward of its own"):
+        attach_denoisers(model, "0")

@@ -69,3 +69,24 @@ def test_a_batch_norm_without_running_statistics_does_not_count():
 
 def test_a_layer_alone_is_its_own_flow():
     assert read_dataflow(nn.Linear(2, 2)).order == [""]
+
+
+class HoldsTorchsDecoder(nn.Module):
+    """torch's own layers are single nodes of a trace, and what they hold is called none the less."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.unused = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.decoder = nn.TransformerDecoderLayer(4, 2, 8)
+        self.last = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.last(self.decoder(self.first(x), x))
+
+
+def test_torchs_own_modules_are_entered_where_they_are_called():
+    flow = read_dataflow(HoldsTorchsDecoder())
+    order = [name for name in flow.order if "attn" not in name]
+    assert order == ["first", "decoder.linear1", "decoder.linear2", "last"]
+    assert "unused" in flow.uncalled
+    assert not {"decoder.linear1", "decoder.linear2"} & flow.uncalled
