@@ -29,6 +29,7 @@ setup(
         "scipy>=1.11",
         "numpy>=1.26",
         "pillow>=10",
+        "h5py>=3.8",
         "matplotlib>=3.8",
         "tqdm>=4.66",
     ],

@@ -14,6 +14,9 @@ CHOICES = {
     "DENOISE.MODE": ("none", "label_free", "alternating"),
     "DENOISE.LOSS": ("l1", "l2", "l1+l2"),
     "DATASETS.MSMT_VERSION": ("", "V1", "V2"),
+    "DATASETS.CUHK03_BOXES": ("", "labeled", "detected"),
+    "DATASETS.CUHK03_PROTOCOL": ("new", "classic"),
+    "DATASETS.VEHICLEID_TEST_SIZE": (800, 1600, 2400),
     "TEST.NECK_FEAT": ("before", "after"),
     "TEST.METRIC": ("cosine", "euclidean"),
 }
@@ -33,6 +36,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "INPUT.PADDING": (0, 1024),
     "INPUT.RE_PROB": (0, 1),
     "INPUT.COLOR_JITTER": (0, 1),
+    "DATASETS.CUHK03_SPLIT": (1, 20),
     "DATALOADER.NUM_INSTANCE": (1, 4096),
     "DATALOADER.NUM_WORKERS": (-1, 1024),
     "SOLVER.SEED": (0, 2**63 - 1),

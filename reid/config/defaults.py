@@ -49,7 +49,8 @@ _C.INPUT.RE_PROB = 0.5
 _C.INPUT.COLOR_JITTER = 0.0
 
 _C.DATASETS = CfgNode()
-# market1501, msmt17, vehicles2cam, or a CSV list (a path that ends in .csv).
+# market1501, dukemtmc, occ_duke, msmt17, cuhk03, veri, vehicleid, vehicles2cam, or a CSV list (a path that
+# ends in .csv).
 _C.DATASETS.NAMES = "market1501"
 # The folder that holds the data sets' own folders.
 _C.DATASETS.ROOT_DIR = "datasets"
@@ -57,6 +58,16 @@ _C.DATASETS.ROOT_DIR = "datasets"
 _C.DATASETS.MSMT_USE_VAL = True
 # V1 or V2 where both of MSMT17's versions are present; empty takes the one there is, V1 first.
 _C.DATASETS.MSMT_VERSION = ""
+# Whether Market-1501's 500k distractors, in images/, join the gallery.
+_C.DATASETS.MARKET_DISTRACTORS = False
+# CUHK03's boxes, labeled or detected; empty takes what is there, labeled first.
+_C.DATASETS.CUHK03_BOXES = ""
+# CUHK03: new (767/700 identities) or classic (20 splits of 100 test identities, single-shot galleries).
+_C.DATASETS.CUHK03_PROTOCOL = "new"
+# Which split of CUHK03's classic protocol, 1 to 20.
+_C.DATASETS.CUHK03_SPLIT = 1
+# Which of VehicleID's test lists: 800, 1600 or 2400 identities.
+_C.DATASETS.VEHICLEID_TEST_SIZE = 800
 
 _C.DATALOADER = CfgNode()
 # Images of each identity in a batch (K); SOLVER.IMS_PER_BATCH / K identities are drawn.

@@ -1,6 +1,8 @@
 """Data sets as columns of paths, identities and cameras; parsers, transforms, samplers and loaders."""
 
 from reid.data.csv_list import load_csv
+from reid.data.cuhk03 import load_cuhk03
+from reid.data.dukemtmc import load_dukemtmc, load_occ_duke
 from reid.data.image_dataset import Batch, ImageDataset, Transform
 from reid.data.labels import relabel
 from reid.data.loaders import iterate, plain_loader, set_epoch, shuffled_loader, train_loader
@@ -10,11 +12,16 @@ from reid.data.read_image import ImageError, read_image
 from reid.data.records import UNKNOWN, Records, ReIDDataset, Trial
 from reid.data.registry import LOADERS, load_dataset
 from reid.data.samplers import PKSampler, ShuffledSampler
-from reid.data.synthetic import write_synthetic_market, write_synthetic_msmt
+from reid.data.synthetic_layouts import LAYOUTS, write_synthetic
+from reid.data.synthetic_market import write_synthetic_market
+from reid.data.synthetic_msmt import write_synthetic_msmt
 from reid.data.transforms import test_transform, train_transform
+from reid.data.vehicleid import load_vehicleid
 from reid.data.vehicles2cam import load_vehicles2cam
+from reid.data.veri import load_veri
 
 __all__ = [
+    "LAYOUTS",
     "LOADERS",
     "UNKNOWN",
     "Batch",
@@ -28,10 +35,15 @@ __all__ = [
     "Trial",
     "iterate",
     "load_csv",
+    "load_cuhk03",
     "load_dataset",
+    "load_dukemtmc",
     "load_market1501",
     "load_msmt17",
+    "load_occ_duke",
+    "load_vehicleid",
     "load_vehicles2cam",
+    "load_veri",
     "plain_loader",
     "read_image",
     "relabel",
@@ -40,6 +52,7 @@ __all__ = [
     "test_transform",
     "train_loader",
     "train_transform",
+    "write_synthetic",
     "write_synthetic_market",
     "write_synthetic_msmt",
 ]

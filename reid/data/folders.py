@@ -3,14 +3,17 @@
 What a file name means is the parsers' business.
 """
 
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reid.utils import InputError
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SEE = "see datasets/README.md for the expected folders"
@@ -35,7 +38,7 @@ def check_root(root: Path) -> None:
 
 
 def find_tree(root: Path, title: str, spellings: Sequence[str], marks: Sequence[str]) -> Path:
-    """The first ``root/spelling`` that holds any of ``marks``.
+    """The first ``root/spelling`` that holds any of ``marks``; where others do too, the choice is logged.
 
     Args:
         root: The data root, or the tree itself where ``spellings`` holds a dot.
@@ -46,11 +49,37 @@ def find_tree(root: Path, title: str, spellings: Sequence[str], marks: Sequence[
     Raises:
         InputError: If the root is no folder or none of its folders qualifies.
     """
+    trees = find_trees(root, spellings, marks)
+    if not trees:
+        raise InputError(not_found(title, root / spellings[0] / marks[0]))
+    warn_of_choice(title, [str(tree) for tree in trees])
+    return trees[0]
+
+
+def find_trees(root: Path, spellings: Sequence[str], marks: Sequence[str]) -> list[Path]:
+    """Every ``root/spelling`` that holds any of ``marks``, each place on disk once.
+
+    Raises:
+        InputError: If the root is no folder.
+    """
     check_root(root)
-    for spelling in spellings:
-        if any((root / spelling / mark).exists() for mark in marks):
-            return root / spelling
-    raise InputError(not_found(title, root / spellings[0] / marks[0]))
+    trees: list[Path] = []
+    for folder in (root / spelling for spelling in spellings):
+        # Two spellings name one folder through a link, or where case is ignored.
+        if any((folder / mark).exists() for mark in marks) and not any(map(folder.samefile, trees)):
+            trees.append(folder)
+    return trees
+
+
+def warn_of_choice(title: str, found: Sequence[str]) -> None:
+    """Log which of several copies or versions of a set is used: the first."""
+    if len(found) > 1:
+        logger.warning(
+            "%s is there more than once: using %s, not %s; name the one that is meant, or remove the others",
+            title,
+            found[0],
+            ", ".join(found[1:]),
+        )
 
 
 def not_found(title: str, path: Path) -> str:
@@ -73,20 +102,19 @@ def image_names(folder: Path, title: str) -> list[str]:
 def first_missing(root: Path, paths: NDArray[np.str_] | Sequence[str]) -> int | None:
     """The position of the first of ``paths`` (relative to ``root``) that names no file; None where all exist.
 
-    Each folder is listed once instead of asking for every file: a list of 126,441 images in 4,101 folders
-    takes about a second, and far less than as many requests on a network disk.
+    Each folder is listed once instead of asking for every file: a million files take seconds, and far less
+    than as many requests on a network disk.
     """
-    split = [os.path.split(str(path)) for path in paths]
-    known = _listings(root, {folder for folder, _ in split})
-    for position, (folder, name) in enumerate(split):
-        # The second look serves file systems that ignore case.
-        if name not in known[folder] and not (root / folder / name).is_file():
+    known: dict[str, frozenset[str]] = {}
+    for position, path in enumerate(paths):
+        folder, _, name = str(path).rpartition("/")
+        if folder not in known:
+            known[folder] = _listing(root / folder)
+        # The second look serves file systems that ignore case, or write folders in another way.
+        if name not in known[folder] and not (root / path).is_file():
             return position
     return None
 
 
-def _listings(root: Path, folders: Iterable[str]) -> dict[str, frozenset[str]]:
-    return {
-        folder: frozenset(os.listdir(root / folder)) if (root / folder).is_dir() else frozenset()
-        for folder in folders
-    }
+def _listing(folder: Path) -> frozenset[str]:
+    return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()

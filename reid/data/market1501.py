@@ -1,15 +1,25 @@
-"""Market-1501: file names to records. Counts and images are checked elsewhere."""
+"""Market-1501: file names to records, with or without the 500,000 distractors."""
 
+import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from reid.data.folders import find_tree, image_names, title_of
-from reid.data.records import UNKNOWN, Records, ReIDDataset, Trial
+from reid.data.market_layout import DISTRACTOR, MarketLayout
+from reid.data.records import UNKNOWN, Records, ReIDDataset
+from reid.data.splits import query_and_gallery
 from reid.utils import InputError
 
-TITLE = "Market-1501"
+logger = logging.getLogger(__name__)
+
+LAYOUT = MarketLayout(
+    name="market1501",
+    title="Market-1501",
+    pattern=re.compile(r"(-1|\d+)_c([1-9]\d*)(?:s\d+)?_.+"),
+    example="0002_c1s1_000451_03.jpg",
+    has_junk=True,
+)
 SPELLINGS = (
     "market1501/Market-1501-v15.09.15",
     "market1501",
@@ -17,13 +27,12 @@ SPELLINGS = (
     "Market-1501",
     ".",
 )
-TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-# Matched against the base name only: a folder called exp_01_c3 must not pass for identity 1, camera 3.
-NAME = re.compile(r"(-1|\d+)_c([1-9]\d*)(?:s\d+)?_[^/]+")
-DISTRACTOR = 0
+DISTRACTORS = "images"
 
 
-def load_market1501(root: Path, *, train: bool = True, test: bool = True) -> ReIDDataset:
+def load_market1501(
+    root: Path, *, train: bool = True, test: bool = True, distractors: bool = False
+) -> ReIDDataset:
     """Parse Market-1501 from its file names, ``0002_c1s1_000451_03.jpg``: identity 2, camera 1 (stored as 0).
 
     Identity -1 is junk and dropped everywhere; identity 0 is kept: in the gallery it is a distractor.
@@ -32,47 +41,30 @@ def load_market1501(root: Path, *, train: bool = True, test: bool = True) -> ReI
         root: The data root, or the data set's own folder.
         train: Whether the training images are wanted; if not, their folder need not exist.
         test: The same for query and gallery.
+        distractors: Whether the images of ``images/``, the set's 500k distractors, join the gallery.
 
     Raises:
         InputError: If a folder is missing or holds no identity, an image's name has another form, or an
             identity is both in train and in test.
     """
-    tree = find_tree(root, TITLE, SPELLINGS, (TRAIN, GALLERY, QUERY))
-    training = _read_split(tree, TRAIN) if train else Records.empty(tree)
-    testing, trials = _read_test(tree) if test else (Records.empty(tree), ())
-    _check_disjoint(training, testing)
-    title = title_of(tree, TITLE)
-    return ReIDDataset("market1501", title, "train", training, testing, trials)
+    train_folder, query_folder, gallery_folder = LAYOUT.folders
+    tree = find_tree(root, LAYOUT.title, SPELLINGS, (train_folder, gallery_folder, query_folder))
+    dataset = LAYOUT.load(tree, title_of(tree, LAYOUT.title), train=train, test=test)
+    if distractors and test:
+        return _with_distractors(dataset)
+    if test and (tree / DISTRACTORS).is_dir():
+        logger.info("the distractors in %s are left out of the gallery", tree / DISTRACTORS)
+    return dataset
 
 
-def _read_test(tree: Path) -> tuple[Records, tuple[Trial, ...]]:
-    query, gallery = _read_split(tree, QUERY), _read_split(tree, GALLERY)
-    both = query.append(gallery)
-    rows = np.arange(len(both))
-    return both, (Trial(rows[: len(query)], rows[len(query) :]),)
-
-
-def _read_split(tree: Path, folder: str) -> Records:
-    rows = [_parse(tree / folder, name) for name in image_names(tree / folder, TITLE)]
-    kept = [row for row in rows if row[1] != UNKNOWN]
-    if not kept:
-        raise InputError(f"{TITLE} needs images with an identity in {tree / folder}, found none")
-    return Records.from_rows(tree, kept)
-
-
-def _parse(folder: Path, name: str) -> tuple[str, int, int]:
-    match = NAME.fullmatch(name)
-    if match is None:
-        raise InputError(
-            f"a {TITLE} image is named like 0002_c1s1_000451_03.jpg, got {folder / name}; rename or remove it"
-        )
-    return f"{folder.name}/{name}", int(match[1]), int(match[2]) - 1
-
-
-def _check_disjoint(training: Records, testing: Records) -> None:
-    shared = np.setdiff1d(np.intersect1d(training.pids, testing.pids), [DISTRACTOR])
-    if len(shared):
-        raise InputError(
-            f"{TITLE} must not train on identities it tests on, identity {shared[0]} is in both "
-            f"({len(shared)} in all) under {training.root}; unpack the original archive again"
-        )
+def _with_distractors(dataset: ReIDDataset) -> ReIDDataset:
+    """Append them to the gallery: identity 0, and no camera, since no query can share it with them."""
+    tree = dataset.test.root
+    names = [name for name in image_names(tree / DISTRACTORS, LAYOUT.title) if not name.startswith("-1_")]
+    if not names:
+        raise InputError(f"{LAYOUT.title} needs distractors in {tree / DISTRACTORS}, found none")
+    rows = [(f"{DISTRACTORS}/{name}", DISTRACTOR, UNKNOWN) for name in names]
+    (trial,) = dataset.trials
+    gallery = dataset.test.select(trial.gallery).append(Records.from_rows(tree, rows))
+    test, trials = query_and_gallery(dataset.test.select(trial.query), gallery)
+    return replace(dataset, title=f"{dataset.title} with distractors", test=test, trials=trials)

@@ -1,22 +1,20 @@
 """MSMT17, both versions: its list files to records. Counts and pixels are checked elsewhere."""
 
-import logging
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from reid.data.folders import check_root, first_missing, not_found, title_of
+from reid.data.folders import find_trees, not_found, title_of, warn_of_choice
+from reid.data.list_files import ListedImage, check_listed, read_list
 from reid.data.records import Records, ReIDDataset, Trial
+from reid.data.splits import query_and_gallery
 from reid.utils import InputError, unknown_choice
-
-logger = logging.getLogger(__name__)
 
 FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 SPELLINGS = ("MSMT17_V1", "MSMT17", "msmt17", "MSMT17_V2", ".")
 # A root may well hold a folder called train: a tree has one of the lists, too.
 LISTS = ("list_train.txt", "list_query.txt")
 NUM_CAMERAS = 15
+EXAMPLE = "0000/0000_000_01_0303morning_0015_0.jpg 0"
 
 
 class Tree(NamedTuple):
@@ -51,14 +49,14 @@ def load_msmt17(
     training = testing = Records.empty(tree.folder)
     trials: tuple[Trial, ...] = ()
     if train:
-        training = _read_list(tree, "list_train.txt", train_folder)
+        training = _read_split(tree, "list_train.txt", train_folder)
         if use_val:
-            training = training.append(_read_list(tree, "list_val.txt", train_folder))
+            training = training.append(_read_split(tree, "list_val.txt", train_folder))
     if test:
-        query = _read_list(tree, "list_query.txt", test_folder)
-        testing = query.append(_read_list(tree, "list_gallery.txt", test_folder))
-        rows = np.arange(len(testing))
-        trials = (Trial(rows[: len(query)], rows[len(query) :]),)
+        testing, trials = query_and_gallery(
+            _read_split(tree, "list_query.txt", test_folder),
+            _read_split(tree, "list_gallery.txt", test_folder),
+        )
     rule = "train+val" if use_val else "train"
     return ReIDDataset(
         "msmt17", title_of(tree.folder, f"MSMT17 {tree.version}"), rule, training, testing, trials
@@ -68,63 +66,39 @@ def load_msmt17(
 def _choose_tree(root: Path, version: str) -> Tree:
     if version and version not in FOLDERS:
         raise InputError(unknown_choice("MSMT17 version", version, FOLDERS))
-    check_root(root)
-    trees = _find_trees(root)
-    wanted = [tree for tree in trees if tree.version == version or not version]
+    wanted = [tree for tree in _find_trees(root) if tree.version == version or not version]
     if not wanted:
         folder = FOLDERS[version or "V1"][0]
         spelling = "MSMT17_V2" if version == "V2" else "MSMT17_V1"
         raise InputError(not_found(f"MSMT17 {version}".strip(), root / spelling / folder))
-    chosen = wanted[0]
-    others = [tree for tree in wanted if tree.version != chosen.version]
-    if others:
-        logger.warning(
-            "both versions of MSMT17 are there: using %s in %s, not %s in %s; name the version to choose",
-            chosen.version,
-            chosen.folder,
-            others[0].version,
-            others[0].folder,
-        )
-    return chosen
+    warn_of_choice("MSMT17", [f"{tree.version} in {tree.folder}" for tree in wanted])
+    return wanted[0]
 
 
 def _find_trees(root: Path) -> list[Tree]:
     """Every version in every spelling of the folder, V1 first."""
     return [
-        Tree(root / spelling, version)
+        Tree(folder, version)
         for version, folders in FOLDERS.items()
-        for spelling in SPELLINGS
-        if any((root / spelling / folder).is_dir() for folder in folders)
-        and any((root / spelling / name).is_file() for name in LISTS)
+        for folder in find_trees(root, SPELLINGS, folders)
+        if any((folder / name).is_file() for name in LISTS)
     ]
 
 
-def _read_list(tree: Tree, name: str, folder: str) -> Records:
+def _read_split(tree: Tree, name: str, folder: str) -> Records:
     path = tree.folder / name
-    if not path.is_file():
-        raise InputError(not_found(f"MSMT17 {tree.version}", path))
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
-        raise InputError(f"{path} must list images, it is empty; unpack the original archive again")
-    rows = [_parse(path, number, line, folder) for number, line in numbered]
-    records = Records.from_rows(tree.folder, rows)
-    missing = first_missing(tree.folder, records.paths)
-    if missing is not None:
-        raise InputError(
-            f"{path}:{numbered[missing][0]} names an image that does not exist: {records.path(missing)}; "
-            f"unpack the original archive again"
-        )
+    lines = read_list(path, f"MSMT17 {tree.version}", EXAMPLE)
+    records = Records.from_rows(tree.folder, [_parse(path, line, folder) for line in lines])
+    check_listed(path, lines, records)
     return records
 
 
-def _parse(path: Path, number: int, line: str, folder: str) -> tuple[str, int, int]:
-    image, _, pid = line.strip().rpartition(" ")
-    fields = image.rpartition("/")[2].split("_")
+def _parse(path: Path, line: ListedImage, folder: str) -> tuple[str, int, int]:
+    fields = line.image.rpartition("/")[2].split("_")
     camera = int(fields[2]) if len(fields) > 3 and fields[2].isdecimal() else 0
-    if not pid.isdecimal() or not 1 <= camera <= NUM_CAMERAS:
+    if not 1 <= camera <= NUM_CAMERAS:
         raise InputError(
-            f"{path}:{number} must read like '0000/0000_000_01_0303morning_0015_0.jpg 0' with a camera "
-            f"from 01 to {NUM_CAMERAS}, got '{line.strip()}'"
+            f"{path}:{line.number} must read like '{EXAMPLE}' with a camera from 01 to {NUM_CAMERAS}, "
+            f"got '{line.image} {line.pid}'"
         )
-    return f"{folder}/{image}", int(pid), camera - 1
+    return f"{folder}/{line.image}", line.pid, camera - 1

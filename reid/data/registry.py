@@ -5,15 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from reid.data.csv_list import load_csv
+from reid.data.cuhk03 import load_cuhk03
+from reid.data.dukemtmc import load_dukemtmc, load_occ_duke
 from reid.data.market1501 import load_market1501
 from reid.data.msmt17 import load_msmt17
 from reid.data.records import ReIDDataset
+from reid.data.vehicleid import load_vehicleid
 from reid.data.vehicles2cam import load_vehicles2cam
+from reid.data.veri import load_veri
 from reid.utils import InputError, unknown_choice
 
 LOADERS: dict[str, Callable[..., ReIDDataset]] = {
     "market1501": load_market1501,
+    "dukemtmc": load_dukemtmc,
+    "occ_duke": load_occ_duke,
     "msmt17": load_msmt17,
+    "cuhk03": load_cuhk03,
+    "veri": load_veri,
+    "vehicleid": load_vehicleid,
     "vehicles2cam": load_vehicles2cam,
 }
 
@@ -24,8 +33,13 @@ def load_dataset(
     *,
     train: bool = True,
     test: bool = True,
+    market_distractors: bool = False,
     msmt_use_val: bool = True,
     msmt_version: str = "",
+    cuhk03_boxes: str = "",
+    cuhk03_protocol: str = "new",
+    cuhk03_split: int = 1,
+    vehicleid_test_size: int = 800,
 ) -> ReIDDataset:
     """Load a data set by name, or from a CSV list where the name ends in ``.csv``.
 
@@ -34,8 +48,13 @@ def load_dataset(
         root: The data root.
         train: Whether the training images are wanted; if not, they need not exist.
         test: The same for query and gallery.
+        market_distractors: Passed to ``load_market1501`` as ``distractors``.
         msmt_use_val: Passed to ``load_msmt17`` as ``use_val``.
         msmt_version: Passed to ``load_msmt17`` as ``version``.
+        cuhk03_boxes: Passed to ``load_cuhk03`` as ``boxes``.
+        cuhk03_protocol: Passed to ``load_cuhk03`` as ``protocol``.
+        cuhk03_split: Passed to ``load_cuhk03`` as ``split``.
+        vehicleid_test_size: Passed to ``load_vehicleid`` as ``test_size``.
 
     Raises:
         InputError: If the name is unknown, the root is no folder, or the loader refuses what it finds.
@@ -44,5 +63,10 @@ def load_dataset(
         return load_csv(root / name, train=train, test=test)
     if name not in LOADERS:
         raise InputError(unknown_choice("data set", name, [*LOADERS, "<path>.csv"]))
-    options: dict[str, dict[str, Any]] = {"msmt17": {"use_val": msmt_use_val, "version": msmt_version}}
+    options: dict[str, dict[str, Any]] = {
+        "market1501": {"distractors": market_distractors},
+        "msmt17": {"use_val": msmt_use_val, "version": msmt_version},
+        "cuhk03": {"boxes": cuhk03_boxes, "protocol": cuhk03_protocol, "split": cuhk03_split},
+        "vehicleid": {"test_size": vehicleid_test_size},
+    }
     return LOADERS[name](root, train=train, test=test, **options.get(name, {}))

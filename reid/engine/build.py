@@ -90,6 +90,11 @@ def build_dataset(cfg: CfgNode, *, train: bool) -> ReIDDataset:
         train=train,
         msmt_use_val=cfg.DATASETS.MSMT_USE_VAL,
         msmt_version=cfg.DATASETS.MSMT_VERSION,
+        market_distractors=cfg.DATASETS.MARKET_DISTRACTORS,
+        cuhk03_boxes=cfg.DATASETS.CUHK03_BOXES,
+        cuhk03_protocol=cfg.DATASETS.CUHK03_PROTOCOL,
+        cuhk03_split=cfg.DATASETS.CUHK03_SPLIT,
+        vehicleid_test_size=cfg.DATASETS.VEHICLEID_TEST_SIZE,
     )
 
 

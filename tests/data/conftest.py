@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,12 @@ def small_market(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def small_train(small_market) -> Records:
     return load_market1501(small_market, test=False).train
+
+
+@pytest.fixture
+def log_of_reid(monkeypatch, caplog):
+    """Warnings of the library."""
+    # setup_logging, where another test ran it, keeps the lines from the root logger.
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
+    caplog.set_level(logging.WARNING, "reid")
+    return caplog

@@ -74,6 +74,35 @@ def test_the_most_specific_folder_is_taken(tmp_path):
     assert load_market1501(tmp_path).train.root == tmp_path / "market1501"
 
 
+def test_two_trees_are_a_warning(tmp_path, log_of_reid):
+    for spelling in ("Market-1501", "market1501"):
+        plant(tmp_path / spelling)
+    load_market1501(tmp_path)
+    (message,) = log_of_reid.messages
+    assert f"using {tmp_path / 'market1501'}, not {tmp_path / 'Market-1501'}; " in message
+
+
+def test_distractors_join_the_gallery_only_where_they_are_asked_for(tmp_path):
+    plant(tmp_path)
+    assert f"not found: {tmp_path / 'images'} does not exist" in refusal(tmp_path, distractors=True)
+    plant(tmp_path, {"images": ["00000002.jpg", "-1_c1s1_000001_00.jpg", "0002_c1s1_000001_00.jpg"]})
+    without, dataset = load_market1501(tmp_path), load_market1501(tmp_path, distractors=True)
+    assert (without.title, dataset.title) == ("Market-1501", "Market-1501 with distractors")
+    assert (len(without.test), len(dataset.test)) == (3, 5)
+    assert dataset.test.paths[3:].tolist() == ["images/00000002.jpg", "images/0002_c1s1_000001_00.jpg"]
+    assert dataset.test.pids.tolist() == [1, 0, 1, 0, 0]
+    assert dataset.test.camids.tolist() == [0, 1, 2, -1, -1]
+    (trial,) = dataset.trials
+    assert (trial.query.tolist(), trial.gallery.tolist()) == ([0], [1, 2, 3, 4])
+    assert load_market1501(tmp_path, test=False, distractors=True).trials == ()
+
+
+def test_no_distractors_at_all_are_refused(tmp_path):
+    plant(tmp_path, {**TREE, "images": ["-1_c1s1_000001_00.jpg"]})
+    expected = f"Market-1501 needs distractors in {tmp_path / 'images'}, found none"
+    assert refusal(tmp_path, distractors=True) == expected
+
+
 def test_only_the_base_name_is_parsed(tmp_path):
     dataset = load_market1501(plant(tmp_path / "exp_01_c3"))
     assert dataset.train.pids.tolist() == [2, 7]

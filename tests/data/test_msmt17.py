@@ -1,4 +1,3 @@
-import logging
 import shutil
 import time
 
@@ -38,16 +37,8 @@ def refusal(root, **options):
     return message
 
 
-@pytest.fixture
-def warnings_of_reid(monkeypatch, caplog):
-    # setup_logging, where another test ran it, keeps the lines from the root logger.
-    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
-    caplog.set_level(logging.WARNING, "reid")
-    return caplog
-
-
 @pytest.mark.parametrize("version", ["V1", "V2"])
-def test_toy_tree(tmp_path, version, warnings_of_reid):
+def test_toy_tree(tmp_path, version, log_of_reid):
     dataset = load_msmt17(plant(tmp_path, version))
     train, test = FOLDERS[version]
     assert (dataset.name, dataset.title) == ("msmt17", f"MSMT17 {version}")
@@ -67,7 +58,7 @@ def test_toy_tree(tmp_path, version, warnings_of_reid):
     assert dataset.test.camids.tolist() == [1, 13, 8]
     (trial,) = dataset.trials
     assert (trial.query.tolist(), trial.gallery.tolist()) == ([0], [1, 2])
-    assert not warnings_of_reid.messages
+    assert not log_of_reid.messages
 
 
 @pytest.mark.parametrize("version", ["V1", "V2"])
@@ -96,23 +87,31 @@ def test_the_list_of_val_need_not_exist_where_it_is_not_used(tmp_path):
 
 
 @pytest.mark.parametrize("places", [(".", "."), ("MSMT17_V1", "MSMT17_V2")], ids=["together", "apart"])
-def test_of_both_versions_the_first_is_taken_with_a_warning(tmp_path, places, warnings_of_reid):
+def test_of_both_versions_the_first_is_taken_with_a_warning(tmp_path, places, log_of_reid):
     for place, version in zip(places, ("V1", "V2"), strict=True):
         plant(tmp_path / place, version)
     assert load_msmt17(tmp_path).title == "MSMT17 V1"
-    (message,) = warnings_of_reid.messages
+    (message,) = log_of_reid.messages
     first, second = (tmp_path / place for place in places)
     assert f"using V1 in {first}, not V2 in {second}" in message
 
 
+def test_two_spellings_of_one_version_are_a_warning(tmp_path, log_of_reid):
+    for spelling in ("MSMT17", "MSMT17_V1"):
+        plant(tmp_path / spelling)
+    assert load_msmt17(tmp_path, version="V1").train.root == tmp_path / "MSMT17_V1"
+    (message,) = log_of_reid.messages
+    assert f"using V1 in {tmp_path / 'MSMT17_V1'}, not V1 in {tmp_path / 'MSMT17'}; " in message
+
+
 @pytest.mark.parametrize("version", ["V1", "V2"])
-def test_a_version_asked_for_is_taken_without_a_warning(tmp_path, version, warnings_of_reid):
+def test_a_version_asked_for_is_taken_without_a_warning(tmp_path, version, log_of_reid):
     for present in ("V1", "V2"):
         plant(tmp_path / f"MSMT17_{present}", present)
     dataset = load_msmt17(tmp_path, version=version)
     assert dataset.title == f"MSMT17 {version}"
     assert dataset.test.root == tmp_path / f"MSMT17_{version}"
-    assert not warnings_of_reid.messages
+    assert not log_of_reid.messages
 
 
 def test_a_version_that_is_not_there_is_refused(tmp_path):

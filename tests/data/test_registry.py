@@ -1,7 +1,7 @@
 import pytest
+from trees import plant
 
-from reid.data import LOADERS, load_dataset, load_market1501, load_msmt17, load_vehicles2cam
-from reid.data.synthetic import write_synthetic_market, write_synthetic_msmt
+from reid.data import LAYOUTS, LOADERS, load_dataset, write_synthetic, write_synthetic_msmt
 from reid.utils import InputError
 
 SMALL = {
@@ -13,25 +13,23 @@ SMALL = {
 }
 
 
-def test_the_names():
-    assert {
-        "market1501": load_market1501,
-        "msmt17": load_msmt17,
-        "vehicles2cam": load_vehicles2cam,
-    } == LOADERS
+@pytest.mark.parametrize("layout", [*LAYOUTS, "vehicles2cam"])
+def test_every_loader_is_found_by_its_name_and_told_the_splits(tmp_path, layout):
+    if layout == "vehicles2cam":
+        name = layout
+        images = [f"car_0001_cam{camera}.jpg" for camera in (1, 2)]
+        plant(tmp_path, {f"images/{folder}": images for folder in ("train", "test")})
+    else:
+        name = LAYOUTS[layout].dataset
+        write_synthetic(layout, tmp_path / "drawn", **{**SMALL, "num_train_ids": 2})
+        tmp_path = tmp_path / "drawn"
+    assert load_dataset(name, tmp_path).name == name
+    assert len(load_dataset(name, tmp_path, train=False).train) == 0
+    assert len(load_dataset(name, tmp_path, test=False).test) == 0
 
 
-def test_every_loader_is_found_by_its_name_and_told_the_splits(tmp_path):
-    write_synthetic_market(tmp_path / "market1501", **SMALL)
-    write_synthetic_msmt(tmp_path / "msmt17", **SMALL)
-    for folder in ("train", "test"):
-        (tmp_path / "vehicles2cam" / "images" / folder).mkdir(parents=True)
-        for camera in (1, 2):
-            (tmp_path / "vehicles2cam" / "images" / folder / f"car_0001_cam{camera}.jpg").touch()
-    for name in LOADERS:
-        assert load_dataset(name, tmp_path).name == name
-        assert len(load_dataset(name, tmp_path, train=False).train) == 0
-        assert len(load_dataset(name, tmp_path, test=False).test) == 0
+def test_every_loader_has_a_layout_but_the_small_real_set():
+    assert {layout.dataset for layout in LAYOUTS.values()} == {*LOADERS} - {"vehicles2cam"}
 
 
 def test_the_options_of_msmt17_reach_it(tmp_path):
@@ -40,6 +38,17 @@ def test_the_options_of_msmt17_reach_it(tmp_path):
     dataset = load_dataset("msmt17", tmp_path, msmt_use_val=False, msmt_version="V2")
     assert (dataset.title, dataset.train_rule) == ("drawn people in MSMT17 V2's layout", "train")
     assert load_dataset("msmt17", tmp_path, msmt_version="V2").train_rule == "train+val"
+
+
+def test_the_options_of_the_others_reach_them(tmp_path):
+    write_synthetic("market1501", tmp_path / "market1501", **SMALL)
+    plant(tmp_path / "market1501", {"images": ["0_c1_1.jpg"]})
+    assert load_dataset("market1501", tmp_path, market_distractors=True).title.endswith(" with distractors")
+    write_synthetic("vehicleid", tmp_path / "vehicleid", **SMALL)
+    assert "list 2400" in load_dataset("vehicleid", tmp_path, vehicleid_test_size=2400).title
+    write_synthetic("cuhk03", tmp_path / "cuhk03", **SMALL)
+    options = {"cuhk03_boxes": "detected", "cuhk03_protocol": "classic", "cuhk03_split": 3}
+    assert "(detected, classic protocol split 3, " in load_dataset("cuhk03", tmp_path, **options).title
 
 
 @pytest.mark.parametrize("absolute", [False, True])
@@ -59,4 +68,6 @@ def test_an_unknown_name_is_refused_with_the_nearest(tmp_path):
         InputError, match=r"unknown data set 'markt1501': did you mean 'market1501'\?"
     ) as caught:
         load_dataset("markt1501", tmp_path)
-    assert "<path>.csv, market1501, msmt17, vehicles2cam" in str(caught.value)
+    assert "<path>.csv, cuhk03, dukemtmc, market1501, msmt17, occ_duke, vehicleid, vehicles2cam, veri" in str(
+        caught.value
+    )
