@@ -12,6 +12,7 @@ def warmup_cosine(epoch: int, epochs: int, warmup: int) -> float:
 
         e < warmup:  0.01 + 0.99 e / warmup
         otherwise:   0.002 + 0.998 (1 + cos(pi e / epochs)) / 2
+        epochs = 1:  1, the peak: there is no time to rise or to fall
 
     The cosine counts from the first epoch, so the rate steps down where the warm-up ends. Numbers and shape
     are TransReID's; there the two constants are absolute for every group, here they scale with its peak.
@@ -21,6 +22,8 @@ def warmup_cosine(epoch: int, epochs: int, warmup: int) -> float:
     """
     if not 1 <= epoch <= epochs:
         raise ValueError(f"epoch must be in 1..{epochs}, got {epoch}")
+    if epochs == 1:
+        return 1.0
     if epoch < warmup:
         return WARMUP_START + (1 - WARMUP_START) * epoch / warmup
     return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * epoch / epochs)) / 2

@@ -19,6 +19,11 @@ def test_without_warm_up_the_first_epoch_is_almost_the_peak():
     assert 0.99 < warmup_cosine(1, 120, 0) < 1
 
 
+@pytest.mark.parametrize("warmup", [0, 1, 20])
+def test_a_single_epoch_runs_at_the_peak(warmup):
+    assert warmup_cosine(1, 1, warmup) == 1
+
+
 def test_each_group_scales_with_its_own_peak():
     layer = torch.nn.Linear(2, 2)
     groups = [{"params": [layer.weight], "peak_lr": 1.0}, {"params": [layer.bias], "peak_lr": 2.0}]
