@@ -3,8 +3,8 @@
 Pillow decodes, because the field's features were made with it: the pixels are those of its
 ``convert("RGB")``. The orientation that a camera notes in EXIF is not applied, grey levels are repeated, and
 transparency is dropped, as all of TransReID, fast-reid and torchreid do. OpenCV's decoder is faster, but
-Pillow's resize needs its image back, and with that copy 1 % to 9 % of an image's time are left of the gain
-(``benchmarks/read_images.py``); it would also pass a JPEG that was cut short as a partly grey image.
+Pillow's resize needs its image back, and with that copy 1 % to 9 % of an image's time are left of the gain:
+too little for a second decoder with other rules (``benchmarks/read_images.py``).
 """
 
 import io
