@@ -47,6 +47,14 @@ _C.INPUT.PADDING = 10
 _C.INPUT.RE_PROB = 0.5
 # Strength of colour jitter in training (brightness, contrast, saturation); 0 is off.
 _C.INPUT.COLOR_JITTER = 0.0
+# Largest change of the hue in training, as a share of the colour circle, up to 0.5.
+_C.INPUT.HUE_JITTER = 0.0
+# Probability that a training image loses its colours.
+_C.INPUT.GRAYSCALE_PROB = 0.0
+# Largest rotation in training, in degrees.
+_C.INPUT.AFFINE_DEGREES = 0.0
+# s, for a random scale from 1 / (1 + s) to 1 + s in training; 0 is off.
+_C.INPUT.AFFINE_SCALE = 0.0
 
 _C.DATASETS = CfgNode()
 # market1501, dukemtmc, occ_duke, msmt17, cuhk03, veri, vehicleid, vehicles2cam, or a CSV list (a path that

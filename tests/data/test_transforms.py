@@ -108,6 +108,41 @@ def test_jitter_changes_the_image_differently_each_time():
     assert not torch.equal(results[0], results[1])
 
 
+def test_hue_jitter_keeps_greys_and_changes_colours():
+    torch.manual_seed(0)
+    turned = train_transform(SIZE, NONE, ONE, **STILL, hue_jitter=0.5)
+    grey, red = (Image.new("RGB", (31, 50), color) for color in ((90, 90, 90), (200, 40, 40)))
+    torch.testing.assert_close(turned(grey), torch.full((3, *SIZE), 90 / 255), atol=0.01, rtol=0)
+    results = [turned(red) for _ in range(4)]
+    assert min(float(result.amax()) for result in results) > 0.7  # a hue changes, a brightness does not
+    assert len({tuple(result[:, 0, 0].tolist()) for result in results}) > 1
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_grey_leaves_one_channel_three_times(probability):
+    result = train_transform(SIZE, NONE, ONE, **STILL, grayscale_prob=probability)(photo())
+    assert torch.equal(result[0], result[1]) == bool(probability)
+
+
+def test_scale_is_drawn_evenly_around_one_and_keeps_the_middle():
+    torch.manual_seed(0)
+    image = Image.new("RGB", (40, 40))
+    image.paste((255, 255, 255), (10, 10, 30, 30))
+    scaled = train_transform((40, 40), NONE, ONE, **STILL, affine_scale=0.5)
+    sides = [float(scaled(image)[0].sum()) ** 0.5 / 20 for _ in range(60)]
+    assert 0.6 < min(sides) < 0.8
+    assert 1.2 < max(sides) < 1.55
+
+
+def test_rotation_turns_about_the_middle():
+    torch.manual_seed(0)
+    image = Image.new("RGB", (41, 41))
+    image.paste((255, 255, 255), (0, 20, 41, 21))
+    results = [train_transform((41, 41), NONE, ONE, **STILL, affine_degrees=60)(image)[0] for _ in range(6)]
+    assert all(result[20, 20] > 0.9 for result in results)
+    assert len({round(float(result[:, 35].argmax())) for result in results}) > 2
+
+
 def test_one_rectangle_of_standard_noise_is_erased_after_the_normalisation():
     torch.manual_seed(0)
     size = (96, 48)
@@ -146,6 +181,10 @@ def test_erasing_comes_about_as_often_as_asked():
         ({"flip_prob": 1.1}, "the probability of a flip must be from 0 to 1, got 1.1"),
         ({"erase_prob": -0.1}, "the probability of erasing must be from 0 to 1, got -0.1"),
         ({"color_jitter": 2}, "colour jitter must be from 0 to 1, got 2"),
+        ({"hue_jitter": 0.6}, "hue jitter must be from 0 to 0.5, got 0.6"),
+        ({"grayscale_prob": 2}, "the probability of grey must be from 0 to 1, got 2"),
+        ({"affine_degrees": -1}, "the rotation in degrees must be from 0 to 180, got -1"),
+        ({"affine_scale": 1.5}, "the change of scale must be from 0 to 1, got 1.5"),
         ({"padding": -1}, "padding must be from 0 to 12, got -1"),
         ({"padding": 13}, "padding must be from 0 to 12, got 13"),
     ],
