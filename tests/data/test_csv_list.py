@@ -1,3 +1,10 @@
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from reid.data import load_csv
@@ -162,3 +169,84 @@ def test_another_encoding_is_refused(tmp_path):
 def test_a_missing_file_is_refused(tmp_path):
     assert refusal(tmp_path / "no.csv") == "the CSV list of images must be a file, FILE is not one"
     assert refusal(tmp_path) == "the CSV list of images must be a file, FILE is not one"
+
+
+def test_an_identity_in_train_and_in_test_is_refused_with_both_rows(tmp_path):
+    text = "path,pid,split\nimg/a.jpg,anna,train\n\nimg/b.jpg,,query\nimg/c.jpg,anna,gallery\nimg/d.jpg,,\n"
+    assert refusal(write(tmp_path, text)) == (
+        "FILE:5 has identity 'anna' in gallery, line 2 has it in train (1 such in all); move all images of "
+        "an identity to one side, or give different people different pids"
+    )
+
+
+def test_queries_that_cannot_be_answered_are_counted_in_a_warning(tmp_path, caplog):
+    text = "path,pid,camid,split\nimg/a.jpg,1,0,query\nimg/b.jpg,2,0,query\nimg/c.jpg,1,0,gallery\n"
+    load_csv(write(tmp_path, text + "img/d.jpg,2,1,gallery\n"))
+    assert [record.message.split(" in ")[0] for record in caplog.records] == ["1 of 2 queries"]
+
+
+@pytest.mark.parametrize(("side", "absent"), [("query", "gallery"), ("gallery", "query")])
+def test_one_side_only_is_warned_of(tmp_path, caplog, side, absent):
+    load_csv(write(tmp_path, f"path,pid,split\nimg/a.jpg,1,{side}\n"))
+    assert f"has {side} images but no {absent} images: nothing can be evaluated" in caplog.text
+
+
+def test_a_list_is_split_as_a_plain_loop_splits_it(tmp_path):
+    rng = np.random.default_rng(0)
+    splits = rng.choice(["train", "", "query", "gallery"], 300)
+    rows = []
+    for number, split in enumerate(splits):
+        pid = rng.integers(9) + (100 if split in ("query", "gallery") else 0)
+        rows.append((f"img/{number}.jpg", int(pid), int(rng.integers(-1, 4)), str(split)))
+        (tmp_path / "img").mkdir(exist_ok=True)
+        (tmp_path / rows[-1][0]).touch()
+    lines = "".join(f"{','.join(map(str, row))}\n" for row in rows)
+    (tmp_path / "list.csv").write_text("path,pid,camid,split\n" + lines)
+    dataset = load_csv(tmp_path / "list.csv")
+    expected = {
+        side: [row[:3] for row in rows if (row[3] or "train") == side]
+        for side in ("train", "query", "gallery")
+    }
+    for records, wanted in [
+        (dataset.train, expected["train"]),
+        (dataset.test.select(dataset.trials[0].query), expected["query"]),
+        (dataset.test.select(dataset.trials[0].gallery), expected["gallery"]),
+    ]:
+        columns = (records.paths.tolist(), records.pids.tolist(), records.camids.tolist())
+        assert list(zip(*columns, strict=True)) == wanted
+
+
+# Run in a process of its own: a process's peak of memory never falls.
+MEASURE = """
+import resource, sys, time
+from pathlib import Path
+from reid.data import load_csv
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before, start = peak(), time.process_time()
+dataset = load_csv(Path(sys.argv[1]))
+print(len(dataset.train), len(dataset.test), time.process_time() - start, peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_rows_take_seconds_and_less_than_a_gigabyte():
+    with tempfile.TemporaryDirectory() as folder:  # pytest would keep a million files
+        rows = ["path,pid,camid,split\n"]
+        for number in range(1_000_000):
+            person = number // 20
+            name = (
+                f"images/{person // 500:03d}/{person:06d}_c{number % 7}s1_{number:09d}_the_usual_length.jpg"
+            )
+            if number % 10_000 == 0:
+                Path(folder, name).parent.mkdir(parents=True)
+            os.close(os.open(Path(folder, name), os.O_CREAT))
+            split = "train" if person < 25_000 else ("query" if number % 20 == 0 else "gallery")
+            rows.append(f"{name},{person},{number % 7},{split}\n")
+        Path(folder, "list.csv").write_text("".join(rows))
+        words = [sys.executable, "-c", MEASURE, f"{folder}/list.csv"]
+        result = subprocess.run(words, capture_output=True, text=True, check=True)
+    num_train, num_test, seconds, megabytes = map(float, result.stdout.split())
+    assert (num_train, num_test) == (500_000, 500_000)
+    assert seconds < 10
+    assert megabytes < 1000
