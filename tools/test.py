@@ -6,9 +6,10 @@ from pathlib import Path
 
 from reid.config import load_config
 from reid.engine import compare
-from reid.engine.build import build_dataset, build_evaluator, describe_training
+from reid.engine.build import build_dataset, build_evaluator
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
+from reid.models import describe_training
 from reid.utils import InputError, pick_device, setup_logging, write_json
 from reid.utils.cli import config_parser, run_tool
 
@@ -36,8 +37,8 @@ def main(words: Sequence[str]) -> None:
     baseline, source = load_baseline(cfg, model, weights, args.baseline)
     dataset = build_dataset(cfg, train=False)
     device = pick_device(cfg.MODEL.DEVICE)
-    trained_on = describe_training(header.training)
-    evaluator = build_evaluator(cfg, dataset, header.preprocessing, device, trained_on)
+    training = describe_training(header.training, dataset.title)
+    evaluator = build_evaluator(cfg, dataset, header.preprocessing, device, training)
     comparison = compare(model, baseline, evaluator, is_fused=header.state == "fused")
     print(comparison.as_text())
     print(f"baseline: {source}")

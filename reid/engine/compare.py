@@ -10,7 +10,15 @@ from torch.nn import functional as F
 
 from reid.denoise import denoised_layers, fuse_denoisers, weight_change
 from reid.engine.evaluate import Evaluator
-from reid.evaluation import EvaluationResult, FeatureSet, LatencyResult, format_table, measure_latency
+from reid.evaluation import (
+    FIGURES,
+    EvaluationResult,
+    FeatureSet,
+    LatencyResult,
+    figure_cells,
+    format_table,
+    measure_latency,
+)
 from reid.models import ReIDModel
 
 BASELINE, UNFUSED, FUSED = "baseline", "+ DenoiseRep unfused", "+ DenoiseRep fused"
@@ -39,6 +47,7 @@ class Comparison:
     """Rows by name, and how far the models are apart.
 
     Args:
+        backbone: The name that all models share.
         rows: Baseline first.
         fused_difference: Largest |fused - unfused| over largest |unfused|; None without denoisers.
         baseline_cosine: Mean and smallest cosine of fused and baseline features; None without denoisers.
@@ -46,6 +55,7 @@ class Comparison:
         protocol: One line that says what the figures can be compared with.
     """
 
+    backbone: str
     rows: dict[str, Row]
     fused_difference: float | None
     baseline_cosine: tuple[float, float] | None
@@ -54,13 +64,11 @@ class Comparison:
 
     def as_text(self) -> str:
         """The table for reading, then what it must be read with."""
-        header = ["model", "mAP", "Rank-1", "Rank-5", "Rank-10", "ms/image", "x baseline", "parameters"]
+        header = ["model", *FIGURES, "ms/image", "x baseline", "parameters"]
         cells = []
         for name, row in self.rows.items():
-            r = row.result
-            ranks = [f"{r.cmc[rank - 1]:.1%}" for rank in (1, 5, 10)]
             time = [f"{row.latency.median_ms_per_image:.2f}", f"{row.latency.ratio_to_first:.3f}"]
-            cells.append([name, f"{r.mean_ap:.1%}", *ranks, *time, f"{row.num_parameters / 1e6:.2f} M"])
+            cells.append([name, *figure_cells(row.result), *time, f"{row.num_parameters / 1e6:.2f} M"])
         lines = [format_table(header, cells), f"protocol: {self.protocol}"]
         if self.fused_difference is not None and self.baseline_cosine is not None:
             low = min(self.baseline_cosine)
@@ -133,7 +141,8 @@ def compare(
         difference = relative_difference(features[FUSED].feats, features[UNFUSED].feats)
         cosines = F.cosine_similarity(features[FUSED].feats, features[BASELINE].feats)
         cosine = (float(cosines.mean()), float(cosines.min()))
-    return Comparison(rows, difference, cosine, weight_change(model), evaluator.protocol(model).describe())
+    protocol = evaluator.protocol(model).describe()
+    return Comparison(model.spec.name, rows, difference, cosine, weight_change(model), protocol)
 
 
 def count_parameters(model: ReIDModel) -> int:

@@ -29,14 +29,14 @@ class Evaluator:
         loader: The test images, in order.
         metric: ``cosine`` or ``euclidean``.
         device: Where features are computed.
-        trained_on: Data set and rule of the model's training, for the protocol.
+        training: What the model was trained on, in the words of a protocol.
     """
 
     dataset: ReIDDataset
     loader: DataLoader
     metric: str
     device: torch.device
-    trained_on: str
+    training: str
 
     def extract(self, model: ReIDModel) -> FeatureSet:
         """Features of all test images; the model is moved to the device.
@@ -65,7 +65,7 @@ class Evaluator:
         first = self.dataset.trials[0]
         return Protocol(
             dataset=self.dataset.title,
-            train_rule=self.trained_on,
+            training=self.training,
             metric=self.metric,
             neck_feat=model.spec.neck_feat,
             num_query=len(first.query),

@@ -29,9 +29,10 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
     content = read_file(path)
     if not has_header(content):
         tensors = state_dict_in(content, path)
-        model = ReIDModel(build_model_spec(cfg, count_classes(tensors)))
+        preprocessing = build_preprocessing(cfg)
+        model = ReIDModel(build_model_spec(cfg, count_classes(tensors)), preprocessing)
         load_tensors(model, tensors, path, cfg.MODEL.PRETRAIN_HW_RATIO)
-        return model.eval(), Header(model.spec, build_preprocessing(cfg))
+        return model.eval(), Header(model.spec, preprocessing)
     model, header = rebuild(content, path)
     if header.model.name != cfg.MODEL.NAME:
         raise InputError(
@@ -53,17 +54,31 @@ def load_baseline(
     It is, in this order: the file named; ``baseline.pth`` beside the denoised checkpoint; the model without
     its denoisers, which is the baseline only where the backbone stayed frozen.
 
+    Args:
+        cfg: Of the evaluation.
+        model: What is evaluated.
+        path: Its file.
+        baseline: The file named, if one is.
+
     Returns:
         None where ``model`` has no denoisers and no file is named.
 
     Raises:
-        InputError: If the file cannot be used.
+        InputError: If the file cannot be used, carries denoisers, or wants its images prepared differently.
     """
     beside = path.with_name(BASELINE)
     if baseline is None and denoised_layers(model) and beside.is_file():
         baseline = beside
     if baseline is not None:
-        return load_for_test(cfg, baseline)[0], str(baseline)
+        loaded = load_for_test(cfg, baseline)[0]
+        if denoised_layers(loaded):
+            raise InputError(f"the baseline must have no denoisers, {baseline} has them; name a plain model")
+        if loaded.preprocessing != model.preprocessing:
+            raise InputError(
+                f"baseline and model must see the same images: {baseline} wants {loaded.preprocessing},"
+                f" {path} wants {model.preprocessing}; evaluate one at a time, with --weights alone"
+            )
+        return loaded, str(baseline)
     if denoised_layers(model):
         return detach_denoisers(model), f"{path} without its denoisers"
     return None, str(path)

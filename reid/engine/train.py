@@ -15,7 +15,7 @@ from reid.engine.run_folder import BASELINE, DENOISED, FUSED, RunFolder
 from reid.engine.trainer import Trainer, TrainerSpec
 from reid.evaluation import EvaluationResult
 from reid.losses import IdentityTripletLoss
-from reid.models import DenoiseSpec, Header, ReIDModel, save_checkpoint
+from reid.models import DenoiseSpec, Header, ReIDModel, Training, save_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ class TrainingRun:
 
     Args:
         model: At its start, without denoisers.
-        header: Of the plain model's checkpoint.
+        header: Of the plain model's checkpoint, before any training.
+        history: What the checkpoint of each stage says that its weights come from.
         stages: What is trained, in turn.
         denoise: How denoisers are attached.
         loader: Training batches.
@@ -43,6 +44,7 @@ class TrainingRun:
 
     model: ReIDModel
     header: Header
+    history: list[Training]
     stages: list[Stage]
     denoise: DenoiseSpec
     loader: DataLoader
@@ -120,8 +122,7 @@ class TrainingRun:
         return self._evaluate(model, stage.name, trainer.first_epoch + len(stage.phases) - 1)
 
     def _save(self, model: ReIDModel, stage: Stage) -> None:
-        training = self.header.training | {"stage": stage.name, "epochs": len(stage.phases)}
-        header = replace(self.header, training=training)
+        header = replace(self.header, training=self.history[self.stages.index(stage)])
         if not stage.denoises:
             save_checkpoint(self.folder.path / BASELINE, model, header)
             return

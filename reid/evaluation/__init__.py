@@ -8,9 +8,10 @@ from reid.evaluation.pictures import draw_cmc, draw_ranked_lists
 from reid.evaluation.protocol import Protocol
 from reid.evaluation.search import ranked_lists, search, torch_search
 from reid.evaluation.similarity import METRICS, prepare_features, similarity
-from reid.evaluation.tables import format_table, log_lines
+from reid.evaluation.tables import FIGURES, figure_cells, format_table, log_lines
 
 __all__ = [
+    "FIGURES",
     "METRICS",
     "EvaluationResult",
     "FeatureSet",
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate_trials",
     "evaluation_mode",
     "extract_features",
+    "figure_cells",
     "format_table",
     "log_lines",
     "measure_latency",

@@ -14,7 +14,7 @@ class Protocol:
 
     Args:
         dataset: Title of the data set with its version, e.g. ``MSMT17 V1``.
-        train_rule: What training used, e.g. ``train`` or ``train+val``.
+        training: What the weights come from, e.g. ``trained on its train+val split (32621 images)``.
         metric: ``cosine`` or ``euclidean``.
         reranking: Whether the rankings were re-ranked.
         flip: Whether features are the mean over an image and its mirror image.
@@ -27,7 +27,7 @@ class Protocol:
     """
 
     dataset: str
-    train_rule: str
+    training: str
     metric: str
     reranking: bool = False
     flip: bool = False
@@ -46,7 +46,7 @@ class Protocol:
         return ", ".join(
             [
                 self.dataset,
-                f"trained on {self.train_rule}",
+                self.training,
                 f"{self.metric} metric",
                 "re-ranking" if self.reranking else "no re-ranking",
                 "flip" if self.flip else "no flip",

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from reid.evaluation.evaluator import REPORTED_RANKS, EvaluationResult
 
+# The columns of every table of results.
+FIGURES = ("mAP", *(f"Rank-{rank}" for rank in REPORTED_RANKS))
+
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Align cells in columns; the text is a GitHub Markdown table too.
@@ -39,6 +42,11 @@ def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = zip(cells, widths, strict=True)
     padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
     return f"| {' | '.join(padded)} |"
+
+
+def figure_cells(result: EvaluationResult) -> list[str]:
+    """The cells of a result under ``FIGURES``, percent with one decimal."""
+    return [f"{figure:.1%}" for figure in (result.mean_ap, *(result.cmc[r - 1] for r in REPORTED_RANKS))]
 
 
 def log_lines(result: EvaluationResult) -> list[str]:

@@ -4,26 +4,19 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from reid.models.backbone import patch_grid
-from reid.models.checkpoint import DenoiseSpec, Preprocessing
+from reid.models.header import DenoiseSpec
+from reid.models.preprocessing import Preprocessing
 from reid.models.reid_model import ModelSpec, ReIDModel
 from reid.models.weights import load_pretrained
-from reid.utils import InputError
 
 
 def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
     """The model of ``cfg`` for ``num_classes`` training identities, started from its pre-trained weights.
 
     Raises:
-        InputError: If the backbone is unknown or the weights do not fit.
+        InputError: If the backbone is unknown, does not fit the image sizes, or the weights do not fit.
     """
-    spec = build_model_spec(cfg, num_classes)
-    model = ReIDModel(spec)
-    if patch_grid(model.backbone) is not None and list(cfg.INPUT.SIZE_TEST) != list(cfg.INPUT.SIZE_TRAIN):
-        raise InputError(
-            f"{spec.name} works at one image size: INPUT.SIZE_TEST {list(cfg.INPUT.SIZE_TEST)} must equal"
-            f" INPUT.SIZE_TRAIN {list(cfg.INPUT.SIZE_TRAIN)}"
-        )
+    model = ReIDModel(build_model_spec(cfg, num_classes), build_preprocessing(cfg))
     if cfg.MODEL.PRETRAIN_PATH:
         load_pretrained(model, Path(cfg.MODEL.PRETRAIN_PATH), cfg.MODEL.PRETRAIN_HW_RATIO)
     return model

@@ -48,4 +48,46 @@ def test_a_state_dict_alone_is_read_into_the_configurations_model(tmp_path):
     torch.save(model.state_dict(), tmp_path / "plain.pth")
     loaded, header = load_for_test(small_config(tmp_path, tmp_path), tmp_path / "plain.pth")
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in loaded.state_dict().items())
-    assert header.training == {}
+    assert header.training is None
+
+
+def save_plain(path, size=(32, 32), mean=(0.5, 0.5, 0.5)):
+    spec = ModelSpec("vit_micro", size, 3)
+    save_checkpoint(path, ReIDModel(spec), Header(spec, Preprocessing(size, mean, (0.5, 0.5, 0.5))))
+
+
+def test_a_baseline_of_the_same_preprocessing_is_taken(weights, tmp_path):
+    cfg = small_config(tmp_path, tmp_path)
+    save_plain(tmp_path / "b.pth")
+    model, _ = load_for_test(cfg, weights)
+    baseline, source = load_baseline(cfg, model, weights, tmp_path / "b.pth")
+    assert source == str(tmp_path / "b.pth")
+    assert baseline.spec.image_size == (32, 32)
+
+
+@pytest.mark.parametrize("name", ["named.pth", "baseline.pth"])
+@pytest.mark.parametrize("other", [{"size": (64, 32)}, {"mean": (0.4, 0.5, 0.5)}])
+def test_a_baseline_that_wants_other_images_is_refused(weights, tmp_path, other, name):
+    """Named, or found beside the model."""
+    cfg = small_config(tmp_path, tmp_path)
+    save_plain(tmp_path / name, **other)
+    model, _ = load_for_test(cfg, weights)
+    named = tmp_path / name if name == "named.pth" else None
+    with pytest.raises(InputError, match=f"baseline and model must see the same images: .*{name} wants"):
+        load_baseline(cfg, model, weights, named)
+
+
+def test_a_baseline_with_denoisers_is_refused(weights, tmp_path):
+    cfg = small_config(tmp_path, tmp_path)
+    model, _ = load_for_test(cfg, weights)
+    with pytest.raises(InputError, match=r"must have no denoisers, .*denoised\.pth has them"):
+        load_baseline(cfg, model, weights, weights)
+
+
+def test_a_file_is_read_once(weights, tmp_path, monkeypatch):
+    reads, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **options: reads.append(1) or load(*args, **options))
+    load_for_test(small_config(tmp_path, tmp_path), weights)
+    torch.save(ReIDModel(ModelSpec("vit_micro", (32, 32), 3)).state_dict(), tmp_path / "plain.pth")
+    load_for_test(small_config(tmp_path, tmp_path), tmp_path / "plain.pth")
+    assert len(reads) == 2

@@ -5,7 +5,7 @@ from reid.utils import InputError
 
 GIVEN = {
     "dataset": "MSMT17 V1",
-    "train_rule": "train+val",
+    "training": "trained on its train+val split (32621 images)",
     "metric": "cosine",
     "neck_feat": "before",
     "num_query": 11659,
@@ -15,8 +15,8 @@ GIVEN = {
 
 def test_describe_names_everything_in_one_line():
     assert Protocol(**GIVEN).describe() == (
-        "MSMT17 V1, trained on train+val, cosine metric, no re-ranking, no flip, feature before BNNeck, "
-        "11659 queries, 82161 gallery images"
+        "MSMT17 V1, trained on its train+val split (32621 images), cosine metric, no re-ranking, "
+        "no flip, feature before BNNeck, 11659 queries, 82161 gallery images"
     )
 
 

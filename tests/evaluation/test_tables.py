@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from reid.evaluation import EvaluationResult, RetrievalMetrics, format_table, log_lines
+from reid.evaluation import (
+    FIGURES,
+    EvaluationResult,
+    RetrievalMetrics,
+    figure_cells,
+    format_table,
+    log_lines,
+)
 
 
 def test_columns_are_aligned():
@@ -27,10 +34,21 @@ def test_ragged_rows_are_refused():
         format_table(["a", "b"], [["1", "2"], ["3"]])
 
 
+CMC = np.array([0.848, 0.86, 0.87, 0.88, 0.921, 0.93, 0.93, 0.93, 0.93, 1.0])
+RESULT = EvaluationResult((RetrievalMetrics(0.6634, 0.5, CMC, np.array([0.6634]), 1, 1, 10),))
+
+
+def test_a_result_s_cells_stand_under_their_names():
+    assert list(zip(FIGURES, figure_cells(RESULT), strict=True)) == [
+        ("mAP", "66.3%"),
+        ("Rank-1", "84.8%"),
+        ("Rank-5", "92.1%"),
+        ("Rank-10", "100.0%"),
+    ]
+
+
 def test_log_lines_are_those_people_grep_for():
-    cmc = np.array([0.848, 0.86, 0.87, 0.88, 0.921, 0.93, 0.93, 0.93, 0.93, 1.0])
-    metrics = RetrievalMetrics(0.6634, 0.5, cmc, np.array([0.6634]), 1, 1, 10)
-    assert log_lines(EvaluationResult((metrics,))) == [
+    assert log_lines(RESULT) == [
         "mAP: 66.3%",
         "CMC curve, Rank-1  :84.8%",
         "CMC curve, Rank-5  :92.1%",

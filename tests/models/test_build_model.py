@@ -46,6 +46,7 @@ def test_every_key_reaches_the_preprocessing():
 def test_a_model_is_built_as_described():
     model = build_model(load_config(None, SMALL), 9)
     assert model.classifier.weight.shape == (9, 128)
+    assert model.preprocessing.size == (64, 32)
 
 
 def test_a_model_starts_from_the_pre_training_with_its_ratio(tmp_path):
@@ -64,7 +65,7 @@ def test_a_model_starts_from_the_pre_training_with_its_ratio(tmp_path):
 def test_a_vision_transformer_refuses_a_test_size_of_its_own():
     words = ["MODEL.NAME", "vit_micro", "INPUT.SIZE_TRAIN", "[64,32]", "INPUT.SIZE_TEST", "[128,64]"]
     with pytest.raises(
-        InputError, match=r"INPUT.SIZE_TEST \[128, 64\] must equal INPUT.SIZE_TRAIN \[64, 32\]"
+        InputError, match=r"\[128, 64\] \(INPUT.SIZE_TEST\) must equal \[64, 32\] \(INPUT.SIZE_TRAIN\)"
     ):
         build_model(load_config(None, words), 9)
 

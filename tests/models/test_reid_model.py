@@ -79,6 +79,36 @@ def test_an_unknown_side_of_the_neck_is_refused(value):
         ModelSpec("vit_micro", (64, 32), 7, neck_feat=value)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"image_size": (0, 32)},
+            r"image_size must be a height and width in 1\.\.4096 pixels, got \(0, 32\)",
+        ),
+        ({"num_classes": -1}, r"num_classes must be in 0\.\.1000000, got -1"),
+        ({"drop_path": float("nan")}, r"drop_path must be in 0\.\.1, got nan"),
+        ({"last_stride": 3}, "last_stride must be 1 or 2, got 3"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        ModelSpec(**{"name": "vit_micro", "image_size": (64, 32), "num_classes": 7, **change})
+
+
+@both
+def test_embedding_keeps_no_graph_in_either_mode(name):
+    model = make(name)
+    for mode in (True, False):
+        assert not model.train(mode).embed(IMAGES).requires_grad
+        assert model(IMAGES).feat.requires_grad
+
+
+def test_a_model_without_preprocessing_says_so():
+    with pytest.raises(ValueError, match="built without preprocessing; load_model gives the checkpoint's"):
+        make("vit_micro").preprocess("a.jpg")
+
+
 def test_an_unknown_backbone_is_refused():
     with pytest.raises(InputError, match="unknown backbone"):
         ReIDModel(ModelSpec("vit_tiny", (64, 32), 7))

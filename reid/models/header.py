@@ -1,0 +1,123 @@
+"""What a checkpoint says of itself: enough to rebuild its model without a configuration."""
+
+import json
+import platform
+import reprlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+import torchvision
+
+import reid
+from reid.denoise import NoiseSchedule, attach_denoisers
+from reid.models.fields import read_fields
+from reid.models.preprocessing import Preprocessing
+from reid.models.reid_model import ModelSpec, ReIDModel
+from reid.models.training import Training
+from reid.utils import InputError
+
+FORMAT = "denoisereid-1"
+MAX_TIMESTEPS = 10**5
+
+
+@dataclass(frozen=True)
+class DenoiseSpec:
+    """How denoisers are attached: the arguments of ``attach_denoisers``.
+
+    Raises:
+        InputError: If a number is outside its range.
+    """
+
+    targets: tuple[str, ...] = ("mlp",)
+    steps: int = 1
+    timesteps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 2e-3
+    rescale: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in (("steps", self.steps), ("timesteps", self.timesteps)):
+            if not 1 <= value <= MAX_TIMESTEPS:
+                raise InputError(f"{name} must be in 1..{MAX_TIMESTEPS}, got {value}")
+        try:
+            self.schedule()
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule of the denoisers."""
+        return NoiseSchedule(self.timesteps, self.beta_start, self.beta_end, self.rescale)
+
+    def attach(self, model: ReIDModel) -> ReIDModel:
+        """Return a copy of ``model`` with denoisers.
+
+        Raises:
+            InputError: If they cannot be attached.
+        """
+        try:
+            return attach_denoisers(model, self.targets, self.schedule(), self.steps)
+        except ValueError as error:
+            raise InputError(f"denoisers cannot be attached to {model.spec.name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself.
+
+    Args:
+        model: How to build the model.
+        preprocessing: What its images must go through.
+        denoise: How denoisers are attached; None for a plain model.
+        state: ``none`` (never denoised), ``attached`` or ``fused``.
+        training: What the weights come from; None where that is unknown.
+        versions: Of the packages that wrote it.
+
+    Raises:
+        InputError: If denoisers are attached but it is not said how.
+    """
+
+    model: ModelSpec
+    preprocessing: Preprocessing
+    denoise: DenoiseSpec | None = None
+    state: Literal["none", "attached", "fused"] = "none"
+    training: Training | None = None
+    versions: dict[str, str] = field(default_factory=lambda: package_versions())
+
+    def __post_init__(self) -> None:
+        if self.state == "attached" and self.denoise is None:
+            raise InputError("denoise must say how the denoisers are attached, got None")
+
+    def as_json(self) -> str:
+        """The header as JSON text."""
+        return json.dumps({"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> "Header":
+        """Read the header back.
+
+        Raises:
+            InputError: If it is of another format or version, naming the first field that does not fit.
+        """
+        try:
+            tree = json.loads(text)
+            found = tree.pop("format", None) if isinstance(tree, dict) else None
+            if found != FORMAT:
+                raise ValueError(f"format must be {FORMAT}, got {reprlib.repr(found)}")
+            return read_fields(cls, tree)
+        # RecursionError: lists in lists in lists.
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} has a header that this version cannot read: {error}") from error
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what computes a feature, and of Python."""
+    return {
+        "reid": reid.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+    }

@@ -1,0 +1,54 @@
+"""How an image becomes a model's input, as a checkpoint keeps it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from reid.data import read_image, test_transform
+from reid.utils import InputError
+
+MAX_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Bilinear resize to one size, and normalisation; nothing random.
+
+    Args:
+        size: Height and width in pixels.
+        mean: Of the normalisation, RGB, on values in 0..1.
+        std: Likewise.
+
+    Raises:
+        InputError: If a side is outside 1..4096, or a deviation is not positive.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        check_size("size", self.size)
+        if min(self.std) <= 0:
+            raise InputError(f"std must be three positive numbers, got {self.std}")
+
+    def __call__(self, image: Image.Image | str | Path) -> Tensor:
+        """Map an image or an image file of any size to (3, H, W) float32.
+
+        Raises:
+            InputError: If the file cannot be read as an image.
+        """
+        picture = image if isinstance(image, Image.Image) else read_image(Path(image))
+        return test_transform(self.size, self.mean, self.std)(picture.convert("RGB"))
+
+
+def check_size(name: str, size: tuple[int, int]) -> None:
+    """Refuse a height or width that no image here has.
+
+    Raises:
+        InputError: If a side is outside 1..4096.
+    """
+    if not 1 <= min(size) <= max(size) <= MAX_SIDE:
+        raise InputError(f"{name} must be a height and width in 1..{MAX_SIDE} pixels, got {tuple(size)}")
