@@ -13,8 +13,8 @@ Pillow 13.0 and OpenCV 5.0: 400 images of vehicles2cam (JPEG, 180x173 on average
 
 OpenCV decodes faster, but Pillow's antialiased resize, which the published features were made with, needs its
 image back, and that copy costs most of the gain: 1 % to 9 % of a resized image's time remain, less of an
-augmented one's. That does not pay for a second decoder with other rules for CMYK, 16 bits and transparency, so
-Pillow reads. On these images the two agreed in every pixel.
+augmented one's. That does not pay for a second decoder with other rules for CMYK, 16 bits and transparency,
+so Pillow reads. On these images the two agreed in every pixel.
 """
 
 import sys

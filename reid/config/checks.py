@@ -43,6 +43,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "DATASETS.CUHK03_SPLIT": (1, 20),
     "DATALOADER.NUM_INSTANCE": (1, 4096),
     "DATALOADER.NUM_WORKERS": (-1, 1024),
+    "DATALOADER.CACHE_MB": (0, 2**31),
     "SOLVER.SEED": (0, 2**63 - 1),
     "SOLVER.BASE_LR": (0, 100),
     "SOLVER.BIAS_LR_FACTOR": (0, 100),

@@ -82,6 +82,9 @@ _C.DATALOADER = CfgNode()
 _C.DATALOADER.NUM_INSTANCE = 4
 # Worker processes that read images; -1 takes the number of CPU cores, 8 at most.
 _C.DATALOADER.NUM_WORKERS = -1
+# Shared memory that keeps resized training images, in MB, all workers together; 0 keeps none. An image takes
+# 3 x height x width bytes; what does not fit is read anew each epoch, and no result changes.
+_C.DATALOADER.CACHE_MB = 0
 
 _C.SOLVER = CfgNode()
 # Seed of everything random in a run.

@@ -51,6 +51,13 @@ class ImageDataset(Dataset[Batch]):
         Raises:
             ImageError: If the image cannot be read.
         """
-        image = self.transform(read_image(self.records.path(index)))
         pid, camid = int(self.records.pids[index]), int(self.records.camids[index])
-        return Batch(image, torch.tensor(pid), torch.tensor(camid), torch.tensor(index))
+        return Batch(self.image(index), torch.tensor(pid), torch.tensor(camid), torch.tensor(index))
+
+    def image(self, index: int) -> Tensor:
+        """The transformed image of one record.
+
+        Raises:
+            ImageError: If the image cannot be read.
+        """
+        return self.transform(read_image(self.records.path(index)))

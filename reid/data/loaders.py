@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from reid.data.image_cache import CachedImages
 from reid.data.image_dataset import Batch, ImageDataset, Transform
 from reid.data.labels import relabel
 from reid.data.records import Records
 from reid.data.samplers import PKSampler, ShuffledSampler
+from reid.data.transforms import SizedTransform
 from reid.utils import InputError
 
 
@@ -96,18 +98,26 @@ def seeded_generators(*numbers: int) -> Iterator[None]:
 
 
 def train_loader(
-    records: Records, transform: Transform, num_ids: int, num_instances: int, seed: int, num_workers: int
+    records: Records,
+    transform: Transform,
+    num_ids: int,
+    num_instances: int,
+    seed: int,
+    num_workers: int,
+    cache_mb: int = 0,
 ) -> DataLoader[Batch]:
     """Batches of P x K images whose ``pids`` are class labels 0..C-1, numbered as ``relabel`` does.
 
     Epoch 0 is drawn until ``set_epoch`` asks for another. Batches and augmentation are a pure function of
-    (seed, epoch), whatever ran before and however many workers there are.
+    (seed, epoch), whatever ran before and however many workers there are. ``cache_mb`` megabytes of resized
+    images are kept for the epochs after the first; they change no bit.
 
     Raises:
-        InputError: If an identity is unknown, or ``PKSampler`` refuses.
+        InputError: If an identity is unknown, or ``PKSampler`` or ``ImageCache`` refuses.
+        TypeError: If images are to be kept and the transform is no ``SizedTransform``.
     """
     labels, _ = relabel(records.pids)
-    images = ImageDataset(replace(records, pids=labels), transform)
+    images = _images(replace(records, pids=labels), transform, cache_mb)
     batches = SeededBatches(PKSampler(labels, num_ids, num_instances, seed), seed)
     return _loader(
         SeededImages(images), num_workers, batch_sampler=batches, persistent_workers=num_workers > 0
@@ -115,17 +125,25 @@ def train_loader(
 
 
 def shuffled_loader(
-    records: Records, transform: Transform, batch_size: int, seed: int, num_workers: int
+    records: Records,
+    transform: Transform,
+    batch_size: int,
+    seed: int,
+    num_workers: int,
+    cache_mb: int = 0,
 ) -> DataLoader[Batch]:
     """Every image once an epoch in random order, labels untouched, for training without them.
 
-    As ``train_loader``, batches and augmentation are a pure function of (seed, epoch).
+    As ``train_loader``, batches and augmentation are a pure function of (seed, epoch), with or without a
+    cache.
 
     Raises:
-        InputError: If there are no images or the batch size is not positive.
+        InputError: If there are no images, the batch size is not positive, or ``ImageCache`` refuses.
+        TypeError: If images are to be kept and the transform is no ``SizedTransform``.
     """
     batches = SeededBatches(ShuffledSampler(len(records), batch_size, seed), seed)
-    return _loader(SeededImages(ImageDataset(records, transform)), num_workers, batch_sampler=batches)
+    images = _images(records, transform, cache_mb)
+    return _loader(SeededImages(images), num_workers, batch_sampler=batches)
 
 
 def plain_loader(
@@ -166,6 +184,14 @@ def iterate(loader: DataLoader[Batch]) -> Iterator[Batch]:
         traceback.clear_frames(error.__traceback__)
         last_line = str(error).rstrip().rpartition("\n")[2]
         raise kind(last_line.removeprefix(f"{kind.__module__}.{kind.__qualname__}: ")) from None
+
+
+def _images(records: Records, transform: Transform, cache_mb: int) -> ImageDataset:
+    if not cache_mb:
+        return ImageDataset(records, transform)
+    if not isinstance(transform, SizedTransform):
+        raise TypeError(f"only what a SizedTransform resizes can be kept, got {type(transform).__name__}")
+    return CachedImages(records, transform, cache_mb)
 
 
 def _loader(images: Dataset[Batch], num_workers: int, **options: Any) -> DataLoader[Batch]:
