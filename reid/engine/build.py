@@ -16,22 +16,22 @@ from reid.data import (
     plain_loader,
     relabel,
     shuffled_loader,
-    test_transform,
     train_loader,
     train_transform,
 )
 from reid.engine.checks import check_batches, check_trials
 from reid.engine.evaluate import Evaluator
 from reid.engine.optimizer import OptimizerSpec
-from reid.engine.phases import plan_stages
+from reid.engine.phases import Stage, plan_stages
 from reid.engine.run_folder import RunFolder
 from reid.engine.steps import DenoiseWeight
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import TrainerSpec
 from reid.losses.build import build_criterion
-from reid.models import Header, Preprocessing
+from reid.models import Header, Preprocessing, Training, describe_training
 from reid.models.build import build_denoise_spec, build_model, build_preprocessing
-from reid.models.checkpoint import package_versions
+from reid.models.checkpoint import read_header
+from reid.models.header import package_versions
 from reid.models.weights import count_classes, read_file, state_dict_in
 from reid.utils import InputError, pick_device, seed_everything
 
@@ -58,15 +58,17 @@ def build_run(cfg: CfgNode) -> TrainingRun:
         # Tried now, because it is needed only when the baseline has been trained.
         build_denoise_spec(cfg).attach(model)
     preprocessing = build_preprocessing(cfg)
+    history = build_history(cfg, dataset, stages)
     evaluator = None
     if dataset.trials:
-        trained_on = describe_training(_training_facts(dataset))
-        evaluator = build_evaluator(cfg, dataset, preprocessing, device, trained_on)
+        training = describe_training(history[-1], dataset.title)
+        evaluator = build_evaluator(cfg, dataset, preprocessing, device, training)
     else:
         logger.warning("%s has no query and gallery images: nothing will be evaluated", dataset.title)
     return TrainingRun(
         model=model,
-        header=Header(model.spec, preprocessing, training=_training_facts(dataset)),
+        header=Header(model.spec, preprocessing),
+        history=history,
         stages=stages,
         denoise=build_denoise_spec(cfg),
         loader=build_train_loader(cfg, dataset, labelled),
@@ -103,7 +105,7 @@ def build_evaluator(
     dataset: ReIDDataset,
     preprocessing: Preprocessing,
     device: torch.device,
-    trained_on: str,
+    training: str,
 ) -> Evaluator:
     """The evaluation of ``cfg`` on the test images of ``dataset``, prepared as the model wants them.
 
@@ -113,9 +115,8 @@ def build_evaluator(
     if not dataset.trials:
         raise InputError(f"{dataset.title} has no query and gallery images; there is nothing to evaluate")
     check_trials(dataset)
-    transform = test_transform(preprocessing.size, preprocessing.mean, preprocessing.std)
-    loader = plain_loader(dataset.test, transform, cfg.TEST.IMS_PER_BATCH, num_workers(cfg))
-    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, trained_on)
+    loader = plain_loader(dataset.test, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg))
+    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training)
 
 
 def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:
@@ -132,6 +133,10 @@ def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> Da
         padding=cfg.INPUT.PADDING,
         erase_prob=cfg.INPUT.RE_PROB,
         color_jitter=cfg.INPUT.COLOR_JITTER,
+        hue_jitter=cfg.INPUT.HUE_JITTER,
+        grayscale_prob=cfg.INPUT.GRAYSCALE_PROB,
+        affine_degrees=cfg.INPUT.AFFINE_DEGREES,
+        affine_scale=cfg.INPUT.AFFINE_SCALE,
     )
     batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     workers, seed, cache_mb = num_workers(cfg), cfg.SOLVER.SEED, cfg.DATALOADER.CACHE_MB
@@ -167,11 +172,20 @@ def build_trainer_specs(cfg: CfgNode) -> dict[str, TrainerSpec]:
     return {"baseline": baseline, "denoise": denoise}
 
 
-def describe_training(facts: dict[str, Any]) -> str:
-    """Data set and rule in the words of a protocol, from the facts that a checkpoint keeps."""
-    if not facts:
-        return "data unknown"
-    return f"{facts['dataset']} {facts['train_rule']}, {facts['num_images']} images"
+def build_history(cfg: CfgNode, dataset: ReIDDataset, stages: list[Stage]) -> list[Training]:
+    """What the weights come from after each stage: its data, and all trainings before it.
+
+    Raises:
+        InputError: If the weights to start from cannot be read.
+    """
+    start = read_header(Path(cfg.MODEL.PRETRAIN_PATH)) if cfg.MODEL.PRETRAIN_PATH else None
+    last = start.training if start else None
+    history = []
+    for stage in stages:
+        facts = _training_facts(dataset)
+        last = Training(**facts, stage=stage.name, epochs=len(stage.phases), before=last)
+        history.append(last)
+    return history
 
 
 def num_workers(cfg: CfgNode) -> int:
