@@ -1,10 +1,15 @@
 """Better retrieval on a site's own cameras, from unlabelled images: camera-noise denoising of embeddings."""
 
 from reid.adaptation.camera_noise import CameraNoiseDenoiser, fit_camera_noise, noise_covariance
-from reid.adaptation.pairs import cross_camera_pairs, mutual_pairs
+from reid.adaptation.choose import Candidate, Choice, choose_camera_noise
+from reid.adaptation.pairs import cross_camera_neighbours, cross_camera_pairs, mutual_pairs
 
 __all__ = [
     "CameraNoiseDenoiser",
+    "Candidate",
+    "Choice",
+    "choose_camera_noise",
+    "cross_camera_neighbours",
     "cross_camera_pairs",
     "fit_camera_noise",
     "mutual_pairs",

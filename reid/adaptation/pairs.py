@@ -29,22 +29,44 @@ def cross_camera_pairs(features: Features, camids: Indices, k: int = 2) -> Indic
     Raises:
         InputError: If faiss is not installed, k is below 1, or lengths differ.
     """
+    return _mutual(cross_camera_neighbours(features, camids, k)[1])
+
+
+def cross_camera_neighbours(
+    features: Features, camids: Indices, k: int
+) -> tuple[NDArray[np.float32], Indices]:
+    """The k images nearest to each image among those that other cameras took.
+
+    Args:
+        features: (N, D) float32, finite.
+        camids: (N,) cameras.
+        k: At least 1.
+
+    Returns:
+        (N, k) squared Euclidean distances, nearest first, infinity where other cameras took fewer images; and
+        (N, k) rows, -1 there.
+
+    Raises:
+        InputError: As :func:`cross_camera_pairs`.
+    """
     _check(features, k)
     if len(camids) != len(features):
         raise InputError(f"each of the {len(features)} images needs a camera, got {len(camids)} cameras")
     order = np.argsort(camids, kind="stable")
     rows = np.ascontiguousarray(features[order])
     starts = np.flatnonzero(np.r_[True, np.diff(camids[order]) != 0, True])
-    neighbours = np.full((len(rows), k), -1)
+    distances, indices = np.empty((len(rows), k), np.float32), np.empty((len(rows), k), np.int64)
     for start, end in itertools.pairwise(starts):
         # What other cameras took lies before and behind this camera's rows.
         before = _nearest(rows[start:end], rows[:start], k)
         behind = _nearest(rows[start:end], rows[end:], k)
-        distances = np.hstack([before[0], behind[0]])
-        indices = np.hstack([before[1], np.where(behind[1] < 0, -1, behind[1] + end)])
-        best = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        neighbours[start:end] = np.take_along_axis(indices, best, axis=1)
-    return _mutual(neighbours, order)
+        both = np.hstack([before[0], behind[0]])
+        found = np.hstack([before[1], np.where(behind[1] < 0, -1, behind[1] + end)])
+        best = np.argsort(both, axis=1, kind="stable")[:, :k]
+        distances[order[start:end]] = np.take_along_axis(both, best, axis=1)
+        named = np.append(order, -1)[np.take_along_axis(found, best, axis=1)]  # -1 stays -1
+        indices[order[start:end]] = named
+    return distances, indices
 
 
 def mutual_pairs(features: Features, k: int = 2) -> Indices:
@@ -69,7 +91,7 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
     # An image is its own nearest, but a copy of it may stand first.
     is_self = indices == np.arange(len(rows))[:, None]
     is_self[~is_self.any(axis=1), -1] = True
-    return _mutual(indices[~is_self].reshape(len(rows), k), np.arange(len(rows)))
+    return _mutual(indices[~is_self].reshape(len(rows), k))
 
 
 def _check(features: Features, k: int) -> None:
@@ -95,11 +117,11 @@ def _nearest(queries: Features, gallery: Features, k: int) -> tuple[NDArray[np.f
     )
 
 
-def _mutual(neighbours: Indices, order: Indices) -> Indices:
-    """Keep the links i -> j that have a link j -> i; ``order`` names the rows."""
+def _mutual(neighbours: Indices) -> Indices:
+    """Keep the links i -> j that have a link j -> i."""
     count, k = neighbours.shape
     heads = np.repeat(np.arange(count), k)[neighbours.ravel() >= 0]
     tails = neighbours.ravel()[neighbours.ravel() >= 0]
     both = np.intersect1d(heads * count + tails, tails * count + heads, assume_unique=True)
-    pairs = np.sort(np.stack([order[both // count], order[both % count]], axis=1), axis=1)  # (2 P, 2)
-    return np.unique(pairs, axis=0).astype(np.int64).reshape(-1, 2)
+    pairs = np.stack([both // count, both % count], axis=1)
+    return pairs[pairs[:, 0] < pairs[:, 1]].astype(np.int64)

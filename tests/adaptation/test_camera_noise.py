@@ -4,17 +4,9 @@ import pytest
 from reid.adaptation import fit_camera_noise, noise_covariance
 from reid.adaptation.camera_noise import normalise
 from reid.utils import InputError
+from tests.support.sites import site
 
 pytest.importorskip("faiss")
-
-
-def site(seed=0, ids=150, dims=24, cameras=2, noise=1.0):
-    """Identities seen by each camera, with strong noise in the first four directions."""
-    rng = np.random.default_rng(seed)
-    people = rng.normal(size=(ids, dims)) * 0.5 + 2.0
-    strength = np.where(np.arange(dims) < 4, 1.0, 0.1) * noise
-    features = np.concatenate([people + rng.normal(size=people.shape) * strength for _ in range(cameras)])
-    return features.astype(np.float32), np.repeat(np.arange(cameras), ids), np.tile(np.arange(ids), cameras)
 
 
 def rank1(features, camids, pids):
@@ -59,7 +51,7 @@ def test_retrieval_of_people_never_fitted_improves(mean_per_camera):
 
 
 def test_a_camera_offset_is_removed_where_the_camera_is_known():
-    features, camids, pids = site(noise=0.1)
+    features, camids, pids = site(scale=0.1)
     features[camids == 1] += 3.0 * np.eye(24)[0]
     fitted = fit_camera_noise(features, camids, mean_per_camera=True)
     assert rank1(fitted.apply(features, camids), camids, pids) > 0.99
