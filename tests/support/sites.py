@@ -6,7 +6,8 @@ import numpy as np
 def site(seed=0, ids=150, dims=24, cameras=2, strong=4, ratio=10.0, scale=1.0, offset=2.0):
     """Features (N, D) around ``offset``, cameras and identities.
 
-    Noise has the deviation ``scale`` in the first ``strong`` directions; in the others it is ``ratio`` times weaker; with a ratio of 1 there is no direction to learn.
+    Noise has the deviation ``scale`` in the first ``strong`` directions and is ``ratio`` times weaker in the
+    others; with a ratio of 1 there is no direction to learn.
     """
     rng = np.random.default_rng(seed)
     people = rng.normal(size=(ids, dims)) * 0.5 + offset
