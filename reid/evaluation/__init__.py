@@ -6,6 +6,7 @@ from reid.evaluation.latency import LatencyResult, measure_latency
 from reid.evaluation.metrics import RetrievalMetrics, evaluate_retrieval
 from reid.evaluation.pictures import draw_cmc, draw_ranked_lists
 from reid.evaluation.protocol import Protocol
+from reid.evaluation.rerank import ReRanking, reranked_distances
 from reid.evaluation.search import ranked_lists, search, torch_search
 from reid.evaluation.similarity import METRICS, prepare_features, similarity
 from reid.evaluation.tables import FIGURES, figure_cells, format_table, log_lines
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureSet",
     "LatencyResult",
     "Protocol",
+    "ReRanking",
     "RetrievalMetrics",
     "draw_cmc",
     "draw_ranked_lists",
@@ -30,6 +32,7 @@ __all__ = [
     "measure_latency",
     "prepare_features",
     "ranked_lists",
+    "reranked_distances",
     "search",
     "similarity",
     "torch_search",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from reid.data.records import Trial
 from reid.evaluation.features import FeatureSet
 from reid.evaluation.metrics import RetrievalMetrics, evaluate_retrieval
+from reid.evaluation.rerank import ReRanking
 from reid.utils import InputError
 
 REPORTED_RANKS = (1, 5, 10)
@@ -75,7 +76,12 @@ def _fractions(metrics: RetrievalMetrics) -> dict[str, float]:
 
 
 def evaluate_trials(
-    features: FeatureSet, trials: Sequence[Trial], *, metric: str = "cosine", max_rank: int = 50
+    features: FeatureSet,
+    trials: Sequence[Trial],
+    *,
+    metric: str = "cosine",
+    reranking: ReRanking | None = None,
+    max_rank: int = 50,
 ) -> EvaluationResult:
     """Evaluate each trial on its rows of the features.
 
@@ -83,6 +89,7 @@ def evaluate_trials(
         features: Of all test images, in the order of the test records.
         trials: Rows of the query and the gallery side.
         metric: ``cosine`` or ``euclidean``.
+        reranking: As in ``evaluate_retrieval``, each trial for itself.
         max_rank: Length of the CMC curves, at least 10.
 
     Raises:
@@ -107,6 +114,7 @@ def evaluate_trials(
                 query.camids,
                 gallery.camids,
                 metric=metric,
+                reranking=reranking,
                 max_rank=max_rank,
             )
         )

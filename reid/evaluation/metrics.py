@@ -3,6 +3,8 @@
 Values are fractions; percent exists only where text is made.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.data.records import UNKNOWN
-from reid.evaluation.relevance import Labels, as_labels, relevance
+from reid.evaluation.ranks import match_ranks
+from reid.evaluation.relevance import IdentityIndex, Labels, Rows, as_labels
+from reid.evaluation.rerank import KReciprocal, ReRanking
 from reid.evaluation.similarity import prepare_features, similarity
 from reid.utils import InputError
+
+MAX_PAIRS = 1 << 27  # similarities held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +54,7 @@ def evaluate_retrieval(
     gallery_camids: Labels,
     *,
     metric: str = "cosine",
+    reranking: ReRanking | None = None,
     max_rank: int = 50,
     chunk_size: int = 256,
 ) -> RetrievalMetrics:
@@ -65,8 +72,8 @@ def evaluate_retrieval(
     means equal as float32 products. A query without a true match, or of identity -1, is left out of the
     means and counted. Ranks beyond the gallery's size repeat the last CMC value.
 
-    The work is done where the features are, on ``chunk_size`` queries at a time, and takes about 30 bytes
-    for each pair of a chunk.
+    The work is done where the features are, on ``chunk_size`` queries at a time or fewer: the similarities
+    of a chunk take at most 512 MB. Nothing is sorted; see ``match_ranks``.
 
     Args:
         query: (Q, D) features.
@@ -76,8 +83,10 @@ def evaluate_retrieval(
         query_camids: (Q,) cameras.
         gallery_camids: (G,) cameras.
         metric: ``cosine`` or ``euclidean``.
+        reranking: Rank by re-ranked distances, of all queries and the gallery images of known identity; they
+            take no notice of labels, and junk leaves the ranking afterwards. None ranks by similarity.
         max_rank: Length of the CMC curve.
-        chunk_size: Queries ranked at a time; changes memory and speed, not the result.
+        chunk_size: Queries ranked at a time, at most; changes memory and speed, not the result.
 
     Raises:
         InputError: If no query can be evaluated, or what was given is empty, not finite, of different
@@ -95,51 +104,46 @@ def evaluate_retrieval(
     if max_rank < 1 or chunk_size < 1:
         raise InputError(f"max_rank and chunk_size must be at least 1, got {max_rank} and {chunk_size}")
     query, gallery = prepare_features(query, gallery, metric)
-    query_pids = as_labels(query_pids, len(query), "query_pids", query.device)
-    query_camids = as_labels(query_camids, len(query), "query_camids", query.device)
-    gallery_pids = as_labels(gallery_pids, len(gallery), "gallery_pids", query.device)
-    gallery_camids = as_labels(gallery_camids, len(gallery), "gallery_camids", query.device)
+    cpu = torch.device("cpu")
+    query_pids = as_labels(query_pids, len(query), "query_pids", cpu)
+    query_camids = as_labels(query_camids, len(query), "query_camids", cpu)
+    gallery_pids = as_labels(gallery_pids, len(gallery), "gallery_pids", cpu)
+    gallery_camids = as_labels(gallery_camids, len(gallery), "gallery_camids", cpu)
     is_known = gallery_pids != UNKNOWN
-    gallery, gallery_pids, gallery_camids = (
-        gallery[is_known],
-        gallery_pids[is_known],
-        gallery_camids[is_known],
-    )
+    if not is_known.all():
+        gallery = gallery[is_known.to(gallery.device)]
+        gallery_pids, gallery_camids = gallery_pids[is_known], gallery_camids[is_known]
 
-    scores = torch.full((len(query), 3), float("nan"), dtype=torch.float64, device=query.device)
-    for start in range(0, len(query), chunk_size):
-        rows = torch.arange(start, min(start + chunk_size, len(query)), device=query.device)
-        is_match, is_junk = relevance(query_pids[rows], query_camids[rows], gallery_pids, gallery_camids)
-        has_match = is_match.any(dim=1)
-        rows = rows[has_match]
-        sim_mat = similarity(query[rows], gallery, metric)
-        scores[rows] = _score_queries(sim_mat, is_match[has_match], is_junk[has_match])
-    return _summarise(scores.cpu().numpy(), max_rank, len(gallery))
+    found = IdentityIndex(gallery_pids, gallery_camids).find(query_pids, query_camids)
+    scores = np.full((len(query), 3), np.nan)
+    evaluated = [row for row, (matches, _) in enumerate(found) if len(matches)]
+    if evaluated:
+        compare = _comparison(query, gallery, metric, reranking)
+        chunk_size = max(1, min(chunk_size, MAX_PAIRS // len(gallery)))
+        # Counting spends its time outside the interpreter's lock.
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for start in range(0, len(evaluated), chunk_size):
+                rows = evaluated[start : start + chunk_size]
+                relevant = [found[row] for row in rows]
+                scores[rows] = list(pool.map(_score_query, compare(torch.tensor(rows)), relevant))
+    return _summarise(scores, max_rank, len(gallery))
 
 
-def _score_queries(sim_mat: Tensor, is_match: Tensor, is_junk: Tensor) -> Tensor:
-    """Score queries that each have a true match.
+def _comparison(
+    query: Tensor, gallery: Tensor, metric: str, reranking: ReRanking | None
+) -> Callable[[Tensor], Tensor]:
+    """What maps query rows (B,) to their similarities (B, G)."""
+    if reranking is None:
+        return lambda rows: similarity(query[rows.to(query.device)], gallery, metric)
+    reranked = KReciprocal(query, gallery, metric, reranking)
+    return lambda rows: reranked.distances(rows).neg_()
 
-    Args:
-        sim_mat: (B, G) float32, larger is closer.
-        is_match: (B, G) bool.
-        is_junk: (B, G) bool.
 
-    Returns:
-        (B, 3) float64: average precision, inverse negative penalty, rank of the first true match.
-    """
-    order = sim_mat.sort(dim=1, descending=True, stable=True).indices
-    is_match, is_counted = is_match.gather(1, order), ~is_junk.gather(1, order)
-    ranks = is_counted.cumsum(dim=1, dtype=torch.int32)[is_match]  # (M,) query by query, best first
-    num_matches = is_match.sum(dim=1)
-    ends = num_matches.cumsum(dim=0)
-    starts = ends - num_matches
-    query_of_match = torch.arange(len(sim_mat), device=ranks.device).repeat_interleave(num_matches)  # (M,)
-    found = torch.arange(1, len(ranks) + 1, device=ranks.device) - starts[query_of_match]  # (M,) 1, 2, ...
-    precision = found.double() / ranks
-    total = precision.new_zeros(len(sim_mat)).index_add_(0, query_of_match, precision)
-    last, first = ranks[ends - 1], ranks[starts].double()
-    return torch.stack([total / num_matches, num_matches.double() / last, first], dim=1)
+def _score_query(similarities: Tensor, relevant: tuple[Rows, Rows]) -> tuple[float, float, float]:
+    """Average precision, inverse negative penalty, and rank of the first true match."""
+    ranks = match_ranks(similarities, *relevant)
+    precision = np.arange(1, len(ranks) + 1) / ranks
+    return precision.mean(), precision[-1], ranks[0]
 
 
 def _summarise(scores: NDArray[np.float64], max_rank: int, num_gallery: int) -> RetrievalMetrics:

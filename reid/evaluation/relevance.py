@@ -9,6 +9,7 @@ from reid.data.records import UNKNOWN
 from reid.utils import InputError
 
 Labels = Tensor | NDArray[np.int64]
+Rows = NDArray[np.int64]
 
 
 def as_labels(labels: Labels, count: int, name: str, device: torch.device) -> Tensor:
@@ -57,3 +58,31 @@ def relevance(
     is_same = query_pids[:, None] == gallery_pids
     is_same_camera = (query_camids[:, None] == gallery_camids) & (query_camids != UNKNOWN)[:, None]
     return is_same & ~is_same_camera, is_same & is_same_camera
+
+
+class IdentityIndex:
+    """The gallery rows of each identity: what ``relevance`` tells, without a look at all the other rows.
+
+    Args:
+        pids: (G,) int64 identities of the gallery, no -1 among them.
+        camids: (G,) int64 cameras of the gallery.
+    """
+
+    def __init__(self, pids: Tensor, camids: Tensor) -> None:
+        ordered = pids.sort(stable=True)
+        self._pids, self._rows = ordered.values.numpy(), ordered.indices.numpy()
+        self._camids = camids[ordered.indices].numpy()
+
+    def find(self, pids: Tensor, camids: Tensor) -> list[tuple[Rows, Rows]]:
+        """For each query of the identities (Q,) and cameras (Q,): gallery rows of true matches, and of junk.
+
+        Rows ascend.
+        """
+        starts = np.searchsorted(self._pids, pids.numpy(), side="left").tolist()
+        ends = np.searchsorted(self._pids, pids.numpy(), side="right").tolist()
+        found = []
+        for start, end, camid in zip(starts, ends, camids.tolist(), strict=True):
+            rows = self._rows[start:end]
+            is_junk = (self._camids[start:end] == camid) & (camid != UNKNOWN)
+            found.append((rows[~is_junk], rows[is_junk]))
+        return found

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.data.records import UNKNOWN
-from reid.evaluation.relevance import Labels, as_labels, relevance
-from reid.evaluation.similarity import prepare_features, similarity
+from reid.evaluation.relevance import IdentityIndex, Labels, as_labels, relevance
+from reid.evaluation.similarity import in_stable_order, prepare_features, similarity, stable_top
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def search(
     query, gallery = query.cpu(), gallery.cpu()
     # One more than wanted, to see whether the last place is shared.
     scores, indices = _faiss_search(query, gallery, min(k + 1, len(gallery)), metric, torch.device(device))
-    scores, indices = _in_stable_order(scores, indices)
+    scores, indices = in_stable_order(scores, indices)
     if scores.shape[1] > k:
         is_shared = scores[:, k - 1] == scores[:, k]
         scores, indices = scores[:, :k], indices[:, :k]
@@ -59,7 +59,7 @@ def search(
 
 
 def torch_search(query: Tensor, gallery: Tensor, k: int, *, metric: str = "cosine") -> tuple[Tensor, Tensor]:
-    """Do what ``search`` does by sorting every similarity: slower, without faiss, where the features are."""
+    """Do what ``search`` does by comparing all pairs: slower, without faiss, where the features are."""
     query, gallery = _prepare(query, gallery, k, metric)
     return _rank_all(query, gallery, k, metric)
 
@@ -105,10 +105,8 @@ def ranked_lists(
     known = (gallery_pids != UNKNOWN).nonzero().squeeze(1)
     gallery_pids, gallery_camids = gallery_pids[known], gallery_camids[known]
 
-    max_junk = 0
-    for pids, camids in zip(query_pids.split(CHUNK), query_camids.split(CHUNK), strict=True):
-        is_junk = relevance(pids, camids, gallery_pids, gallery_camids)[1]
-        max_junk = max([max_junk, *is_junk.sum(dim=1).tolist()])
+    found = IdentityIndex(gallery_pids, gallery_camids).find(query_pids, query_camids)
+    max_junk = max((len(junk) for _, junk in found), default=0)
     _, indices = search(query, gallery[known.to(gallery.device)], k + max_junk, metric=metric, device=device)
 
     _, is_junk = relevance(query_pids, query_camids, gallery_pids[indices], gallery_camids[indices])
@@ -126,16 +124,10 @@ def _prepare(query: Tensor, gallery: Tensor, k: int, metric: str) -> tuple[Tenso
 def _rank_all(query: Tensor, gallery: Tensor, k: int, metric: str) -> tuple[Tensor, Tensor]:
     scores, indices = [], []
     for rows in query.split(CHUNK):
-        ranked = similarity(rows, gallery, metric).sort(dim=1, descending=True, stable=True)
-        scores.append(ranked.values[:, :k].clone())
-        indices.append(ranked.indices[:, :k].clone())
+        best, places = stable_top(similarity(rows, gallery, metric), k)
+        scores.append(best)
+        indices.append(places)
     return torch.cat(scores), torch.cat(indices)
-
-
-def _in_stable_order(scores: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    indices, by_index = indices.sort(dim=1)
-    scores, by_score = scores.gather(1, by_index).sort(dim=1, descending=True, stable=True)
-    return scores, indices.gather(1, by_score)
 
 
 def _faiss_search(

@@ -89,3 +89,47 @@ def similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
         return sim_mat
     lengths = query.square().sum(1, keepdim=True), gallery.square().sum(1)
     return sim_mat.mul_(2).sub_(lengths[1]).sub_(lengths[0]).clamp_(max=0)
+
+
+def pair_similarity(first: Tensor, second: Tensor, metric: str) -> Tensor:
+    """Compare row i of one table with row i of the other, as ``similarity`` does but for rounding.
+
+    Args:
+        first: (N, D) from ``prepare_features``.
+        second: (N, D) from ``prepare_features``.
+        metric: The metric they were prepared for.
+
+    Returns:
+        (N,) float32.
+    """
+    if metric == "cosine":
+        return (first * second).sum(dim=1)
+    return -(first - second).square().sum(dim=1)
+
+
+def stable_top(sim_mat: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest of each row, largest first, equal ones in the order of their columns.
+
+    Args:
+        sim_mat: (B, G) float32.
+        k: At most G are returned.
+
+    Returns:
+        (B, k) values and (B, k) int64 columns.
+    """
+    # One more than wanted, to see whether the last place is shared: torch may keep any of several equal ones.
+    top = sim_mat.topk(min(k + 1, sim_mat.shape[1]), dim=1)
+    values, columns = in_stable_order(*top)
+    is_shared = values[:, k - 1] == values[:, k] if values.shape[1] > k else values.new_zeros(len(values)) > 0
+    values, columns = values[:, :k], columns[:, :k]
+    if is_shared.any():
+        ranked = sim_mat[is_shared].sort(dim=1, descending=True, stable=True)
+        values[is_shared], columns[is_shared] = ranked.values[:, :k], ranked.indices[:, :k]
+    return values, columns
+
+
+def in_stable_order(values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort found values (B, k), largest first, equal ones by their columns (B, k)."""
+    columns, by_column = columns.sort(dim=1)
+    values, by_value = values.gather(1, by_column).sort(dim=1, descending=True, stable=True)
+    return values, columns.gather(1, by_value)

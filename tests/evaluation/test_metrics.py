@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from naive_metrics import naive_retrieval
+from naive_metrics import naive_ranked_lists, naive_retrieval
 
-from reid.evaluation import evaluate_retrieval
+from reid.evaluation import evaluate_retrieval, metrics
 
 
 def on_circle(*degrees):
@@ -66,6 +66,12 @@ def test_same_identity_and_camera_is_junk():
     result = evaluate_one([10, 20, 30, 40], [1, 2, 1, 3], [0, 0, 1, 1])
     assert result.mean_ap == pytest.approx(1 / 2)
     assert result.cmc[:3].tolist() == [0.0, 1.0, 1.0]
+
+
+def test_a_query_whose_images_are_all_junk_is_left_out():
+    result = evaluate_retrieval(on_circle(0, 5), on_circle(10, 20, 30), [1, 2], [1, 1, 2], [0, 0], [0, 0, 1])
+    assert (result.num_query, result.num_evaluated) == (2, 1)
+    assert np.isnan(result.average_precision[0])
 
 
 def test_same_camera_alone_is_not_junk():
@@ -153,6 +159,24 @@ def test_agrees_with_the_plain_loops(seed, ties, metric):
     assert result.num_evaluated == expected["num_evaluated"] < result.num_query == len(case[0])
 
 
+def test_random_cases_of_every_shape_agree_with_the_plain_loops():
+    random = np.random.default_rng(0)
+    for seed in range(60):
+        num_query, num_gallery = random.integers(1, 9), random.integers(1, 30)
+        case = random_case(seed, num_query=num_query, num_gallery=num_gallery, ties=seed % 3 > 0)
+        columns = [column.tolist() for column in case]
+        lists = naive_ranked_lists(*columns)
+        if not any(case[3][j] == pid for pid, ranked in zip(case[2], lists, strict=True) for j in ranked):
+            with pytest.raises(ValueError, match=f"none of {num_query} queries has one"):
+                run(case)
+            continue
+        result, expected = run(case, chunk_size=3), naive_retrieval(*columns)
+        aps = [math.nan if ap is None else ap for ap in expected["average_precision"]]
+        np.testing.assert_allclose(result.average_precision, aps, atol=1e-6)
+        np.testing.assert_allclose(result.cmc, expected["cmc"], atol=1e-6)
+        assert result.mean_inp == pytest.approx(expected["mean_inp"], abs=1e-6)
+
+
 # Properties.
 
 
@@ -160,6 +184,36 @@ def test_agrees_with_the_plain_loops(seed, ties, metric):
 def test_chunk_size_does_not_change_the_result(chunk_size):
     case = random_case(0, ties=True)
     same(run(case, chunk_size=chunk_size), run(case, chunk_size=256))
+
+
+@pytest.mark.parametrize(("max_pairs", "rows"), [(1, 1), (150, 2), (10**6, 5)])
+def test_a_large_gallery_is_met_by_fewer_queries_at_a_time(monkeypatch, max_pairs, rows):
+    case, seen = random_case(0, ties=True), []
+    expected = run(case)
+
+    def compare(query, gallery, metric):
+        seen.append(len(query))
+        return metrics.prepare_features(query, gallery, metric)[0] @ gallery.T
+
+    monkeypatch.setattr(metrics, "MAX_PAIRS", max_pairs)
+    monkeypatch.setattr(metrics, "similarity", compare)
+    same(run(case, chunk_size=5), expected)
+    assert max(seen) == rows
+
+
+def test_features_of_inference_mode_are_scored():
+    case = random_case(0)
+    with torch.inference_mode():
+        result = run(case)
+    same(result, run(case))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_gpu_gives_the_same_figures():
+    query, gallery, *labels = random_case(0, ties=True)
+    features = torch.from_numpy(query).cuda(), torch.from_numpy(gallery).cuda()
+    same(evaluate_retrieval(*features, *labels), run(random_case(0, ties=True)))
 
 
 def test_order_of_queries_does_not_matter():

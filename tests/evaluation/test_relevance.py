@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid.evaluation.relevance import as_labels, relevance
+from reid.evaluation.relevance import IdentityIndex, as_labels, relevance
 
 
 def column(*values):
@@ -27,6 +27,24 @@ def test_each_query_may_have_candidates_of_its_own():
     )
     assert is_match.tolist() == [[True, False], [False, False]]
     assert is_junk.tolist() == [[False, False], [False, True]]
+
+
+@pytest.mark.parametrize("num_ids", [1, 4, 30])
+def test_the_index_finds_what_relevance_tells(num_ids):
+    random = torch.Generator().manual_seed(num_ids)
+    pids, gallery_pids = (torch.randint(0, num_ids, (n,), generator=random) for n in (25, 40))
+    camids, gallery_camids = (torch.randint(-1, 3, (n,), generator=random) for n in (25, 40))
+    pids[::5] = -1
+    is_match, is_junk = relevance(pids, camids, gallery_pids, gallery_camids)
+    found = IdentityIndex(gallery_pids, gallery_camids).find(pids, camids)
+    for i, (matches, junk) in enumerate(found):
+        assert matches.tolist() == is_match[i].nonzero().squeeze(1).tolist()
+        assert junk.tolist() == is_junk[i].nonzero().squeeze(1).tolist()
+
+
+def test_an_index_of_nothing_finds_nothing():
+    matches, junk = IdentityIndex(column().long(), column().long()).find(column(1), column(0))[0]
+    assert len(matches) == len(junk) == 0
 
 
 @pytest.mark.parametrize("labels", [[3, 4], np.array([3, 4], np.int32), torch.tensor([3, 4])])

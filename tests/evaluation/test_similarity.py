@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from reid.evaluation.similarity import METRICS, check_finite, prepare_features, similarity
+from reid.evaluation.similarity import (
+    METRICS,
+    check_finite,
+    pair_similarity,
+    prepare_features,
+    similarity,
+    stable_top,
+)
 from reid.utils import InputError
 
 QUERY = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
@@ -31,6 +38,23 @@ def test_given_features_stay_as_they_are(metric):
     assert torch.equal(query, QUERY)
     assert torch.equal(gallery, GALLERY)
     assert not prepared[0].requires_grad
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_pairs_are_compared_as_in_the_matrix(metric):
+    query, gallery = prepare_features(QUERY.repeat(2, 1)[:3], GALLERY, metric)
+    sim_mat = similarity(query, gallery, metric)
+    torch.testing.assert_close(pair_similarity(query, gallery, metric), sim_mat.diagonal())
+
+
+@pytest.mark.parametrize("k", [1, 4, 39, 40, 50])
+def test_the_top_keeps_equal_values_in_order(k):
+    sim_mat = torch.randint(0, 4, (60, 40), generator=torch.Generator().manual_seed(k)).float()
+    sim_mat[0] = torch.arange(40)  # no value twice
+    ranked = sim_mat.sort(dim=1, descending=True, stable=True)
+    values, columns = stable_top(sim_mat, k)
+    assert torch.equal(values, ranked.values[:, :k])
+    assert torch.equal(columns, ranked.indices[:, :k])
 
 
 def test_refusal_counts_the_rows_that_are_not_finite():

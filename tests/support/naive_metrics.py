@@ -24,8 +24,14 @@ def naive_ranked_lists(
     query, gallery, query_pids, gallery_pids, query_camids, gallery_camids, metric="cosine"
 ):
     """For each query all gallery indices that count, best first."""
+    orders = naive_search(query, gallery, len(gallery), metric)
+    return keep_counted(orders, query_pids, gallery_pids, query_camids, gallery_camids)
+
+
+def keep_counted(orders, query_pids, gallery_pids, query_camids, gallery_camids):
+    """Of gallery indices in order, for each query those that count."""
     lists = []
-    for i, order in enumerate(naive_search(query, gallery, len(gallery), metric)):
+    for i, order in enumerate(orders):
         counted = []
         for j in order:
             if gallery_pids[j] == -1:
@@ -43,6 +49,11 @@ def naive_retrieval(
 ):
     """mAP, mINP, CMC and each query's AP (None where it has no true match)."""
     lists = naive_ranked_lists(query, gallery, query_pids, gallery_pids, query_camids, gallery_camids, metric)
+    return score_lists(lists, query_pids, gallery_pids, max_rank)
+
+
+def score_lists(lists, query_pids, gallery_pids, max_rank=50):
+    """The same for ranked lists of gallery indices that count."""
     aps, inps, firsts = [], [], []
     for pid, ranked in zip(query_pids, lists, strict=True):
         precisions = []
