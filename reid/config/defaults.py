@@ -152,6 +152,8 @@ _C.TEST.IMS_PER_BATCH = 128
 _C.TEST.NECK_FEAT = "before"
 # cosine or euclidean.
 _C.TEST.METRIC = "cosine"
+# Whether rankings are re-ranked by k-reciprocal neighbours, with k1 = 20, k2 = 6 and lambda = 0.3.
+_C.TEST.RE_RANKING = False
 
 
 def get_default_config() -> CfgNode:

@@ -27,6 +27,7 @@ from reid.engine.run_folder import RunFolder
 from reid.engine.steps import DenoiseWeight
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import TrainerSpec
+from reid.evaluation import ReRanking
 from reid.losses.build import build_criterion
 from reid.models import Header, Preprocessing, Training, describe_training
 from reid.models.build import build_denoise_spec, build_model, build_preprocessing
@@ -116,7 +117,8 @@ def build_evaluator(
         raise InputError(f"{dataset.title} has no query and gallery images; there is nothing to evaluate")
     check_trials(dataset)
     loader = plain_loader(dataset.test, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg))
-    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training)
+    reranking = ReRanking() if cfg.TEST.RE_RANKING else None
+    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training, reranking)
 
 
 def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:

@@ -11,6 +11,7 @@ from reid.evaluation import (
     EvaluationResult,
     FeatureSet,
     Protocol,
+    ReRanking,
     evaluate_trials,
     extract_features,
     log_lines,
@@ -30,6 +31,7 @@ class Evaluator:
         metric: ``cosine`` or ``euclidean``.
         device: Where features are computed.
         training: What the model was trained on, in the words of a protocol.
+        reranking: How the rankings are re-ranked; None leaves them.
     """
 
     dataset: ReIDDataset
@@ -37,6 +39,7 @@ class Evaluator:
     metric: str
     device: torch.device
     training: str
+    reranking: ReRanking | None = None
 
     def extract(self, model: ReIDModel) -> FeatureSet:
         """Features of all test images; the model is moved to the device.
@@ -50,7 +53,7 @@ class Evaluator:
 
     def evaluate(self, features: FeatureSet) -> EvaluationResult:
         """Metrics of features that :meth:`extract` gave."""
-        return evaluate_trials(features, self.dataset.trials, metric=self.metric)
+        return evaluate_trials(features, self.dataset.trials, metric=self.metric, reranking=self.reranking)
 
     def evaluate_and_log(self, model: ReIDModel, title: str) -> EvaluationResult:
         """Extract, evaluate and log the figures under their protocol."""
@@ -67,6 +70,7 @@ class Evaluator:
             dataset=self.dataset.title,
             training=self.training,
             metric=self.metric,
+            reranking=self.reranking is not None,
             neck_feat=model.spec.neck_feat,
             num_query=len(first.query),
             num_gallery=len(first.gallery),

@@ -16,6 +16,8 @@ NUM_QUERIES, NUM_MATCHES = 8, 10
 def illustrate(comparison: Comparison, evaluator: Evaluator, folder: Path) -> list[Path]:
     """Draw ``cmc.png`` with a curve a model, and ``ranked_lists.png`` of the last model of the table.
 
+    The lists are those before re-ranking, and say so where there is one.
+
     The queries are spread evenly over those of the first trial that have a true match.
 
     Returns:
@@ -31,6 +33,8 @@ def illustrate(comparison: Comparison, evaluator: Evaluator, folder: Path) -> li
     }
     draw_cmc(curves, cmc)
     name, row = list(comparison.rows.items())[-1]
+    if evaluator.reranking:
+        name += ", before re-ranking"
     trial = evaluator.dataset.trials[0]
     evaluated = np.flatnonzero(~np.isnan(row.result.trials[0].average_precision))
     places = np.linspace(0, len(evaluated) - 1, min(NUM_QUERIES, len(evaluated)))
