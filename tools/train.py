@@ -1,4 +1,7 @@
-"""Train a model: baseline, then denoisers."""
+"""Train a model: baseline, then denoisers.
+
+A folder that holds the checkpoints of a run is never written over: name another OUTPUT_DIR, or delete it.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """The files of a run: enough to repeat it, and to go on after an interruption."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,21 @@ import torch
 from reid.models.weights import read_file
 from reid.utils import InputError, append_jsonl, write_atomically, write_json
 
-CONFIG, FACTS, METRICS, LAST = "config.yml", "run.json", "metrics.jsonl", "last.pth"
+logger = logging.getLogger(__name__)
+
+CONFIG, FACTS, METRICS = "config.yml", "run.json", "metrics.jsonl"
+LAST, PREVIOUS = "last.pth", "last.previous.pth"
 BASELINE, DENOISED, FUSED = "baseline.pth", "denoised.pth", "fused.pth"
+
+# What a state to go on from holds, beside whatever else.
+STATE = {"config": str, "epoch": int, "model": dict, "optimizers": dict, "scaler": dict}
 
 
 class RunFolder:
     """A folder with ``config.yml``, ``run.json``, ``metrics.jsonl``, ``log.txt`` and checkpoints.
 
-    ``last.pth`` exists while a run is unfinished; the others stay.
+    ``last.pth`` and the state before it, ``last.previous.pth``, exist while a run is unfinished; the others
+    stay. A folder that holds the checkpoints of a run is never written over.
 
     Args:
         path: The folder; made when the first file is written.
@@ -26,22 +34,26 @@ class RunFolder:
         self.path = path
 
     def start(self, config: str, facts: dict[str, Any]) -> None:
-        """Begin a new run; the files of a finished one are replaced.
+        """Begin a new run; what a run that failed before its first checkpoint left is replaced.
 
         Args:
             config: The resolved configuration as YAML.
             facts: Versions, data counts and protocol, for people to read.
 
         Raises:
-            InputError: If an unfinished run is here.
+            InputError: If the checkpoints of a run are here.
         """
-        if (self.path / LAST).exists():
+        if self._existing(LAST, PREVIOUS):
             raise InputError(
                 f"{self.path} holds an unfinished run; pass --resume to go on, or name another OUTPUT_DIR,"
                 " or delete it"
             )
-        for name in (METRICS, BASELINE, DENOISED, FUSED):
-            (self.path / name).unlink(missing_ok=True)
+        if kept := self._existing(BASELINE, DENOISED, FUSED):
+            raise InputError(
+                f"{self.path} holds a finished run ({', '.join(path.name for path in kept)}), which is"
+                " neither resumed nor written over; name another OUTPUT_DIR, or delete it"
+            )
+        (self.path / METRICS).unlink(missing_ok=True)
         with write_atomically(self.path / CONFIG) as temporary:
             temporary.write_text(config, encoding="utf-8")
         write_json(self.path / FACTS, facts)
@@ -49,17 +61,21 @@ class RunFolder:
     def resume(self, config: str) -> dict[str, Any] | None:
         """The state that :meth:`save` wrote last; None where there is nothing to go on from.
 
+        Nothing is changed. Where the last state is damaged, the one before it is taken, with a warning.
+
         Raises:
-            InputError: If the run is finished, was started with another configuration, or the state cannot be
-                read.
+            InputError: If the run was started with another configuration, or no state can be read.
         """
-        if not (self.path / LAST).exists():
-            if (self.path / METRICS).exists() and any(self.path.glob("*.pth")):
-                raise InputError(
-                    f"{self.path} holds a finished run: nothing to resume; name another OUTPUT_DIR"
-                )
+        paths = self._existing(LAST, PREVIOUS)
+        if not paths:
             return None
-        state = read_file(self.path / LAST)
+        try:
+            state = _read_state(paths[0])
+        except InputError as error:
+            if len(paths) == 1:
+                raise InputError(f"{error}; delete {self.path} to train anew") from error
+            state = _read_state(paths[1])
+            logger.warning("%s; going on from %s, which is older", error, paths[1])
         if state["config"] != config:
             old, new = state["config"].splitlines(), config.splitlines()
             changed = sorted(line.strip() for line in set(new) - set(old))
@@ -69,24 +85,57 @@ class RunFolder:
         return state
 
     def save(self, config: str, state: dict[str, Any]) -> None:
-        """Write the state to go on from, atomically."""
+        """Write the state to go on from, atomically, and keep the one before it."""
         with write_atomically(self.path / LAST) as temporary:
             torch.save({"config": config, **state}, temporary)
+            for last in self._existing(LAST):
+                last.replace(self.path / PREVIOUS)
 
     def finish(self) -> None:
         """Mark the run as finished."""
-        (self.path / LAST).unlink(missing_ok=True)
+        # A run that was killed while it wrote left a temporary file. The last state goes last: while it is
+        # here, the run can be resumed.
+        for path in (*self.path.glob(".*-????????.pth"), *self._existing(PREVIOUS, LAST)):
+            path.unlink()
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Append one row to ``metrics.jsonl``."""
         append_jsonl(self.path / METRICS, row)
 
     def drop_metrics_after(self, epoch: int) -> None:
-        """Remove the rows of epochs that a resumed run is going to repeat."""
+        """Remove the rows that a resumed run is going to repeat: of later epochs, and this one's evaluation.
+
+        A last line that was cut when the run was killed goes too.
+
+        Raises:
+            InputError: If another line is no row of metrics; the file is then left as it is.
+        """
         path = self.path / METRICS
         if not path.exists():
             return
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [line for line in lines if json.loads(line)["epoch"] <= epoch]
+        *lines, cut = path.read_bytes().split(b"\n")
+        if cut:
+            logger.info("%s: the last line was cut when the run was killed; it is dropped", path)
+        rows = []
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                is_repeated = row["epoch"] > epoch or (row["epoch"] == epoch and "evaluation" in row)
+            except (ValueError, LookupError, TypeError) as error:
+                raise InputError(
+                    f"{path}, line {number}, must be a JSON object with an epoch; mend or delete the line"
+                ) from error
+            if not is_repeated:
+                rows.append(line + b"\n")
         with write_atomically(path) as temporary:
-            temporary.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+            temporary.write_bytes(b"".join(rows))
+
+    def _existing(self, *names: str) -> list[Path]:
+        return [self.path / name for name in names if (self.path / name).exists()]
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    state = read_file(path)
+    if not isinstance(state, dict) or not all(isinstance(state.get(k), kind) for k, kind in STATE.items()):
+        raise InputError(f"{path} must hold the state of an unfinished run, with {', '.join(STATE)}")
+    return state

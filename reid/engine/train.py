@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from statistics import mean
 from typing import Any
 
@@ -11,11 +12,13 @@ from torch.utils.data import DataLoader
 from reid.denoise import fuse_denoisers, weight_change
 from reid.engine.evaluate import Evaluator
 from reid.engine.phases import Stage
-from reid.engine.run_folder import BASELINE, DENOISED, FUSED, RunFolder
+from reid.engine.run_folder import BASELINE, DENOISED, FUSED, LAST, RunFolder
 from reid.engine.trainer import Trainer, TrainerSpec
 from reid.evaluation import EvaluationResult
 from reid.losses import IdentityTripletLoss
 from reid.models import DenoiseSpec, Header, ReIDModel, Training, save_checkpoint
+from reid.models.weights import load_strictly
+from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class TrainingRun:
         folder: Where everything is written.
         device: Where it is computed.
         eval_period: Epochs between evaluations; a stage's last epoch always has one.
-        checkpoint_period: Epochs between states to resume from; likewise.
+        checkpoint_period: Epochs between states to resume from; likewise, and before each evaluation.
         config: The resolved configuration as YAML.
         facts: Versions, data counts and protocol, for ``run.json``.
     """
@@ -68,58 +71,78 @@ class TrainingRun:
             The result at the end of each stage by the stage's name; empty without test images.
 
         Raises:
-            InputError: If the folder holds another run, an image cannot be read, or the loss diverges.
+            InputError: If the folder holds another or a finished run, its state cannot be resumed from, an
+                image cannot be read, or the loss diverges.
         """
         state = self.folder.resume(self.config) if resume else None
+        # The whole state is tried before anything in the folder changes.
+        first = 0 if state is None else self._stage_of(state["epoch"])
+        trainer = self._trainer(first, state)
         if state is None:
             self.folder.start(self.config, self.facts)
         else:
-            self.folder.drop_metrics_after(state["number"])
-            logger.info("resuming after epoch %d", state["number"])
-        results, model, first_epoch = {}, self.model, 1
-        for index, stage in enumerate(self.stages):
-            if stage.denoises:
-                model = self.denoise.attach(model)
-            if state is None or state["stage"] <= index:
-                ours = state if state is not None and state["stage"] == index else None
-                trainer = self._trainer(model, stage, first_epoch, ours)
-                result = self._run_stage(trainer, index)
-                if result is not None:
-                    results[stage.name] = result
-            first_epoch += len(stage.phases)
+            self.folder.drop_metrics_after(state["epoch"])
+            logger.info("resuming after epoch %d", state["epoch"])
+        results = {}
+        for index in range(first, len(self.stages)):
+            if index > first:
+                trainer = self._trainer(index)
+            result = self._run_stage(trainer)
+            if result is not None:
+                results[trainer.stage.name] = result
         self.folder.finish()
         return results
 
-    def _trainer(
-        self, model: ReIDModel, stage: Stage, first_epoch: int, state: dict[str, Any] | None
-    ) -> Trainer:
+    def _stage_of(self, epoch: int) -> int:
+        """The index of the stage that an epoch of the whole run, from 1, lies in."""
+        ends = list(accumulate(len(stage.phases) for stage in self.stages))
+        if not 1 <= epoch <= ends[-1]:
+            raise InputError(
+                f"{self.folder.path / LAST} must hold an epoch in 1..{ends[-1]}, got {epoch}; delete"
+                f" {self.folder.path} to train anew"
+            )
+        return next(index for index, end in enumerate(ends) if epoch <= end)
+
+    def _trainer(self, index: int, state: dict[str, Any] | None = None) -> Trainer:
         """The trainer of a stage, where the run was interrupted in it at the place of the interruption."""
-        if state is not None:
-            model.load_state_dict(state["model"])
+        stage = self.stages[index]
+        model = self.denoise.attach(self.model) if stage.denoises else self.model
         model.to(self.device)
         spec = self.trainers["denoise" if stage.denoises else "baseline"]
+        first_epoch = 1 + sum(len(stage.phases) for stage in self.stages[:index])
         trainer = Trainer(model, stage, self.loader, self.criterion, self.device, spec, first_epoch)
         if state is not None:
-            trainer.load_state_dict(state["trainer"])
+            path = self.folder.path / LAST
+            try:
+                load_strictly(model, state["model"], path)
+                trainer.load_state_dict(state)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise InputError(
+                    f"{path} is not of this run: {error}; delete {self.folder.path} to train anew"
+                ) from error
         return trainer
 
-    def _run_stage(self, trainer: Trainer, index: int) -> EvaluationResult | None:
-        stage, model = trainer.stage, trainer.model
-        logger.info("stage %s: %d epochs", stage.name, len(stage.phases))
+    def _run_stage(self, trainer: Trainer) -> EvaluationResult | None:
+        stage, model, total = trainer.stage, trainer.model, len(trainer.stage.phases)
+        logger.info("stage %s: %s", stage.name, _count(total, "epoch"))
+
+        def is_evaluated() -> bool:
+            return 0 < trainer.epoch < total and trainer.epoch % self.eval_period == 0
 
         def after_epoch(figures: dict[str, Any]) -> None:
             self.folder.add_metrics(figures)
-            logger.info(_epoch_line(figures, len(stage.phases) + trainer.first_epoch - 1))
-            is_last = trainer.epoch == len(stage.phases)
-            if not is_last and trainer.epoch % self.eval_period == 0:
-                self._evaluate(model, stage.name, figures["epoch"])
-            if is_last or trainer.epoch % self.checkpoint_period == 0:
-                state = {"stage": index, "number": figures["epoch"], "trainer": trainer.state_dict()}
-                self.folder.save(self.config, {**state, "model": model.state_dict()})
+            logger.info(_epoch_line(figures, trainer.first_epoch - 1 + total))
+            # Saved before the evaluation: an image that cannot be read must not cost the training so far.
+            if trainer.epoch == total or trainer.epoch % self.checkpoint_period == 0 or is_evaluated():
+                self.folder.save(self.config, trainer.state_dict() | {"model": model.state_dict()})
+            if is_evaluated():
+                self._evaluate(trainer)
 
+        if is_evaluated():  # again, where a run was interrupted in or after it
+            self._evaluate(trainer)
         trainer.fit(after_epoch)
         self._save(model, stage)
-        return self._evaluate(model, stage.name, trainer.first_epoch + len(stage.phases) - 1)
+        return self._evaluate(trainer)
 
     def _save(self, model: ReIDModel, stage: Stage) -> None:
         header = replace(self.header, training=self.history[self.stages.index(stage)])
@@ -128,8 +151,8 @@ class TrainingRun:
             return
         changes = weight_change(model)
         logger.info(
-            "weight change |W'-W|/|W| over %d layers: mean %.2e, largest %.2e",
-            len(changes),
+            "weight change |W'-W|/|W| over %s: mean %.2e, largest %.2e",
+            _count(len(changes), "layer"),
             mean(changes.values()),
             max(changes.values()),
         )
@@ -137,12 +160,22 @@ class TrainingRun:
         save_checkpoint(self.folder.path / DENOISED, model, attached)
         save_checkpoint(self.folder.path / FUSED, fuse_denoisers(model), replace(attached, state="fused"))
 
-    def _evaluate(self, model: ReIDModel, stage: str, epoch: int) -> EvaluationResult | None:
+    def _evaluate(self, trainer: Trainer) -> EvaluationResult | None:
         if self.evaluator is None:
             return None
-        result = self.evaluator.evaluate_and_log(model, f"{stage}, epoch {epoch}")
+        stage, epoch = trainer.stage.name, trainer.number
+        try:
+            result = self.evaluator.evaluate_and_log(trainer.model, f"{stage}, epoch {epoch}")
+        except InputError as error:
+            raise InputError(
+                f"{error}; the training up to epoch {epoch} is kept: mend this, then go on with --resume"
+            ) from error
         self.folder.add_metrics({"stage": stage, "epoch": epoch, "evaluation": result.as_dict()})
         return result
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _epoch_line(figures: dict[str, Any], last: int) -> str:

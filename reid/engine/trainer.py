@@ -24,6 +24,14 @@ from reid.utils import InputError, seed_everything
 
 logger = logging.getLogger(__name__)
 
+# The configuration key of the learning rate in each phase.
+LEARNING_RATES = {
+    "baseline": "SOLVER.BASE_LR",
+    "label_free": "DENOISE.BASE_LR",
+    "denoisers": "DENOISE.BASE_LR",
+    "backbone": "DENOISE.BACKBONE_LR",
+}
+
 
 @dataclass(frozen=True)
 class TrainerSpec:
@@ -84,7 +92,7 @@ class Trainer:
         """Train the epochs that are left, calling ``after_epoch`` with each one's figures.
 
         Raises:
-            InputError: If an image cannot be read, or the loss is not finite.
+            InputError: If an image cannot be read, or the loss or the weights are not finite.
         """
         total = len(self.stage.phases)
         with _progress_bar((total - self.epoch) * len(self.loader)) as bar:
@@ -96,7 +104,7 @@ class Trainer:
                 after_epoch(figures)
 
     def _train_epoch(self, phase: Phase, bar: tqdm) -> dict[str, Any]:
-        number = self.first_epoch + self.epoch
+        number = self.number + 1
         seed_everything(self.spec.seed, number)
         set_epoch(self.loader, number)
         self.freezer.enter(phase)
@@ -108,11 +116,16 @@ class Trainer:
             loss = self._step(batch.images, batch.pids, phase, optimizer)
             values = {"loss": loss.total.item()} | {name: part.item() for name, part in loss.parts.items()}
             if not math.isfinite(values["loss"]):
-                raise InputError(_divergence(number, iteration, values))
+                parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
+                where = f"epoch {number}, iteration {iteration}"
+                raise InputError(f"the loss is not finite in {where}: {parts}; {self._advice(phase)}")
             mean.add(values, len(batch.images))
             bar.set_postfix({k: f"{v:.3f}" for k, v in mean.values().items()}, refresh=False)
             bar.update()
         seconds = time.perf_counter() - start
+        # The loss of the next step would show it too late: after these weights have been saved.
+        if not all(value.isfinite().all() for value in self.model.state_dict().values()):
+            raise InputError(f"the weights are not finite after epoch {number}; {self._advice(phase)}")
         return {
             "stage": self.stage.name,
             "phase": phase.name,
@@ -139,20 +152,31 @@ class Trainer:
         self.scaler.update()
         return loss
 
+    def _advice(self, phase: Phase) -> str:
+        """What to do where training has diverged."""
+        rate = LEARNING_RATES[phase.name]
+        return f"lower {rate} or set SOLVER.AMP False" if self.scaler.is_enabled() else f"lower {rate}"
+
+    @property
+    def number(self) -> int:
+        """How many epochs of the whole run are done."""
+        return self.first_epoch - 1 + self.epoch
+
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed trainer continues from, beside the model."""
+        """What a resumed trainer continues from, beside the model; ``epoch`` counts in the whole run."""
         return {
-            "epoch": self.epoch,
+            "epoch": self.number,
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "scaler": self.scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` gave."""
-        self.epoch = state["epoch"]
+        """Continue from what :meth:`state_dict` gave, on a CPU or a GPU alike."""
+        self.epoch = state["epoch"] - self.first_epoch + 1
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the loss was not scaled; the scale then starts anew
+            self.scaler.load_state_dict(state["scaler"])
 
 
 class RunningMean:
@@ -171,11 +195,6 @@ class RunningMean:
     def values(self) -> dict[str, float]:
         """The means; empty before the first image."""
         return {name: total / self.count for name, total in self.sums.items()}
-
-
-def _divergence(epoch: int, iteration: int, values: dict[str, float]) -> str:
-    parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
-    return f"the loss is not finite in epoch {epoch}, iteration {iteration}: {parts}; lower SOLVER.BASE_LR"
 
 
 def _progress_bar(total: int) -> tqdm:

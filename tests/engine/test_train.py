@@ -1,15 +1,22 @@
 """Whole runs at toy size: training, its folder, resuming, and the comparison."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
-from small import draw_people, small_config
+from small import draw_people, small_config, small_words
 
 from reid.engine import compare
 from reid.engine.build import build_run
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
+from reid.engine.run_folder import RunFolder
 from reid.engine.trainer import Trainer
 from reid.models import load_checkpoint
 from reid.utils import InputError
@@ -102,10 +109,8 @@ def test_the_same_seed_gives_the_same_bits(finished, people, tmp_path):
     assert_same_weights(finished[1], tmp_path / "again")
 
 
-@pytest.mark.parametrize("epochs_before", [1, 3])
-def test_a_resumed_run_ends_with_the_same_bits(finished, people, tmp_path, monkeypatch, epochs_before):
-    """Interrupted in the baseline stage, or in the denoising stage."""
-    cfg = small_config(people, tmp_path / "cut", "SOLVER.CHECKPOINT_PERIOD", "1")
+def interrupt(cfg, epochs_before):
+    """Run until ``epochs_before`` epochs are done."""
     original, count = Trainer._train_epoch, []
 
     def interrupted(self, *args):
@@ -114,19 +119,139 @@ def test_a_resumed_run_ends_with_the_same_bits(finished, people, tmp_path, monke
             raise KeyboardInterrupt
         return original(self, *args)
 
-    monkeypatch.setattr(Trainer, "_train_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        build_run(cfg).run()
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_train_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build_run(cfg).run()
+
+
+def metric_rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2, 3])
+def test_a_resumed_run_ends_with_the_same_bits(finished, people, tmp_path, epochs_before):
+    """Interrupted in the baseline stage, between the stages, or in the denoising stage."""
+    cfg = small_config(people, tmp_path / "cut", "SOLVER.CHECKPOINT_PERIOD", "1")
+    interrupt(cfg, epochs_before)
     with pytest.raises(InputError, match="holds an unfinished run; pass --resume"):
         build_run(cfg).run()
     other = small_config(people, tmp_path / "cut", "SOLVER.CHECKPOINT_PERIOD", "1", "SOLVER.SEED", "7")
     with pytest.raises(InputError, match="another configuration; changed: SEED: 7"):
         build_run(other).run(resume=True)
+    # What a run that was killed while it wrote leaves.
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "base')
+    (tmp_path / "cut" / ".last-a1b2c3d4.pth").write_bytes(b"half")
     build_run(cfg).run(resume=True)
     assert_same_weights(finished[1], tmp_path / "cut")
-    rows = [json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+    assert files_in(tmp_path / "cut").keys() == files_in(finished[1]).keys()
+    places = [(row["epoch"], "evaluation" in row) for row in metric_rows(tmp_path / "cut")]
+    assert places == [(1, False), (2, False), (2, True), (3, False), (4, False), (4, True)]
+
+
+KILLED_IN_EPOCH_2 = """
+import os, signal, sys, torch
+from reid.config import load_config
+from reid.engine.build import build_run
+from reid.engine.trainer import Trainer
+
+step, count = Trainer._step, []
+
+def killed(self, *args):
+    count.append(1)
+    if len(count) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *args)
+
+Trainer._step = killed
+torch.set_num_threads(1)
+build_run(load_config(None, sys.argv[1:])).run()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_an_epoch_ends_with_the_same_bits(finished, people, tmp_path):
+    words = small_words(people, tmp_path / "cut", "SOLVER.CHECKPOINT_PERIOD", "1")
+    process = subprocess.run([sys.executable, "-c", KILLED_IN_EPOCH_2, *words], check=False)
+    assert process.returncode == -signal.SIGKILL
+    build_run(small_config(people, tmp_path / "cut", "SOLVER.CHECKPOINT_PERIOD", "1")).run(resume=True)
+    assert_same_weights(finished[1], tmp_path / "cut")
+    assert [row["epoch"] for row in metric_rows(tmp_path / "cut") if "loss" in row] == [1, 2, 3, 4]
+
+
+@pytest.fixture(scope="module")
+def interrupted(people, tmp_path_factory):
+    """The configuration and the folder of a run that was interrupted after three epochs."""
+    folder = tmp_path_factory.mktemp("run") / "interrupted"
+    cfg = small_config(people, folder, "SOLVER.CHECKPOINT_PERIOD", "1")
+    interrupt(cfg, 3)
+    return cfg, folder
+
+
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def changed_state(**changes):
+    def change(folder):
+        torch.save(torch.load(folder / "last.pth") | changes, folder / "last.pth")
+
+    return change
+
+
+def without_model(folder):
+    state = torch.load(folder / "last.pth")
+    del state["model"]["backbone.cls_token"]
+    torch.save(state, folder / "last.pth")
+
+
+DAMAGE = {
+    "another kind of file": (lambda f: (f / "last.pth").write_text("text"), "last.pth is "),
+    "cut": (lambda f: os.truncate(f / "last.pth", 1000), "last.pth is no readable file"),
+    "not a dictionary": (
+        lambda f: torch.save([1], f / "last.pth"),
+        "must hold the state of an unfinished run",
+    ),
+    "a checkpoint": (
+        lambda f: (f / "baseline.pth").replace(f / "last.pth"),
+        "must hold the state of an unfin",
+    ),
+    "epoch too late": (changed_state(epoch=5), "last.pth must hold an epoch in 1..4, got 5"),
+    "epoch of the other stage": (changed_state(epoch=2), "last.pth is not of this run: "),
+    "other weights": (without_model, "last.pth is not of this run: .*backbone.cls_token is missing"),
+    "no optimizer": (changed_state(optimizers={}), "last.pth is not of this run: "),
+    "no metrics": (
+        lambda f: (f / "metrics.jsonl").write_text('{"epoch": 1}\n[]\n'),
+        "metrics.jsonl, line 2, must",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_a_state_that_cannot_be_resumed_changes_nothing(interrupted, tmp_path, damage, message):
+    cfg, folder = interrupted
+    copy = shutil.copytree(folder, tmp_path / "run")
+    (copy / "last.previous.pth").unlink()
+    damage(copy)
+    before = files_in(copy)
+    run = replace(build_run(cfg), folder=RunFolder(copy))
+    with pytest.raises(InputError, match=message):
+        run.run(resume=True)
+    assert files_in(copy) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"half", None])
+def test_a_damaged_last_state_gives_way_to_the_one_before(interrupted, tmp_path, caplog, content):
+    cfg, folder = interrupted
+    copy = shutil.copytree(folder, tmp_path / "run")
+    if content is None:  # killed between the two renames
+        (copy / "last.pth").unlink()
+    else:
+        (copy / "last.pth").write_bytes(content)
+    state = RunFolder(copy).resume(cfg.dump())
+    assert state["epoch"] == 2
+    assert ("last.pth is" in caplog.text and "last.previous.pth" in caplog.text) == (content is not None)
 
 
 def test_resuming_nothing_starts_anew(people, tmp_path):
@@ -164,9 +289,32 @@ def test_a_fused_checkpoint_has_a_row_of_its_own(finished):
     assert list(compare(model, model, evaluator, 1, is_fused=True).rows) == ["baseline", "+ DenoiseRep fused"]
 
 
-def test_a_finished_run_is_not_resumed(finished):
-    with pytest.raises(InputError, match="holds a finished run: nothing to resume"):
-        build_run(finished[0]).run(resume=True)
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("start", [None, "baseline.pth"])
+def test_a_finished_run_is_neither_resumed_nor_written_over(finished, people, resume, start):
+    """Also where a run would start from its weights."""
+    folder = finished[1]
+    words = ("SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(folder / start)) if start else ()
+    before = files_in(folder)
+    with pytest.raises(InputError, match=r"holds a finished run \(baseline.pth, denoised.pth, fused.pth\)"):
+        build_run(small_config(people, folder, *words)).run(resume)
+    assert files_in(folder) == before
+
+
+def test_a_test_image_that_cannot_be_read_costs_no_training(tmp_path):
+    root = draw_people(tmp_path / "people")
+    victim = min((root / "query").glob("*.jpg"))
+    image = victim.read_bytes()
+    victim.write_bytes(b"no image")
+    words = ("SOLVER.MAX_EPOCHS", "3", "SOLVER.EVAL_PERIOD", "1", "DENOISE.MODE", "none")
+    cfg = small_config(root, tmp_path / "run", *words)
+    with pytest.raises(InputError, match=f"{victim.name}.*up to epoch 1 is kept: .* --resume"):
+        build_run(cfg).run()
+    victim.write_bytes(image)
+    build_run(cfg).run(resume=True)
+    rows = metric_rows(tmp_path / "run")
+    assert [row["epoch"] for row in rows if "evaluation" in row] == [1, 2, 3]
+    assert [row["epoch"] for row in rows if "loss" in row] == [1, 2, 3]
 
 
 def test_denoising_a_trained_model_needs_no_labels(finished, people, tmp_path):
@@ -183,10 +331,17 @@ def test_denoising_a_trained_model_needs_no_labels(finished, people, tmp_path):
         assert torch.equal(value, found["denoised.pth"][key])
 
 
-def test_a_diverging_loss_stops_with_epoch_iteration_and_parts(people, tmp_path):
-    words = ("SOLVER.BASE_LR", "1e30", "SOLVER.OPTIMIZER_NAME", "SGD", "DENOISE.MODE", "none")
-    run = build_run(small_config(people, tmp_path / "run", *words))
-    with pytest.raises(InputError, match=r"loss is not finite in epoch \d, iteration \d: loss nan, id nan"):
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        ("2", "the weights are not finite after epoch 2; lower SOLVER.BASE_LR"),
+        ("9", r"loss is not finite in epoch \d, iteration \d: loss (nan|inf), id .*; lower SOLVER.BASE_LR"),
+    ],
+)
+def test_a_diverging_loss_stops_with_epoch_iteration_and_parts(people, tmp_path, epochs, message):
+    words = ("SOLVER.BASE_LR", "100", "SOLVER.OPTIMIZER_NAME", "SGD", "DENOISE.MODE", "none")
+    run = build_run(small_config(people, tmp_path / "run", *words, "SOLVER.MAX_EPOCHS", epochs))
+    with pytest.raises(InputError, match=message):
         run.run()
     assert not list((tmp_path / "run").glob("*.pth"))
 
@@ -212,14 +367,13 @@ def test_the_loss_falls_on_few_images(people, tmp_path):
 
 def test_identities_of_one_person_only_are_refused(tmp_path):
     root = draw_people(tmp_path / "one", num_train_ids=1)
-    with pytest.raises(InputError, match="a batch needs 4 identities, the training images show 1"):
+    with pytest.raises(InputError, match="2 identities or more, the training images show 1"):
         build_run(small_config(root, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_does_not_clear_the_weights_it_starts_from(finished, people):
-    folder = finished[1]
-    words = ("SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(folder / "baseline.pth"))
-    with pytest.raises(InputError, match="lies in OUTPUT_DIR"):
-        build_run(small_config(people, folder, *words))
-    assert (folder / "baseline.pth").exists()
+def test_one_epoch_is_said_in_the_singular(people, tmp_path, caplog):
+    caplog.set_level("INFO")
+    words = ("SOLVER.MAX_EPOCHS", "1", "DENOISE.MODE", "none")
+    build_run(small_config(people, tmp_path / "run", *words)).run()
+    assert "stage baseline: 1 epoch\n" in caplog.text

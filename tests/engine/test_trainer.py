@@ -1,0 +1,52 @@
+"""The scaled path of a GPU, with float16 and a scaler on the CPU; resuming is tested on whole runs."""
+
+import copy
+
+import pytest
+import torch
+from small import draw_people, small_config
+
+from reid.engine.build import build_run
+from reid.engine.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return draw_people(tmp_path_factory.mktemp("data") / "people")
+
+
+def make_trainer(people, tmp_path, is_scaled):
+    words = ("SOLVER.OPTIMIZER_NAME", "SGD", "SOLVER.CLIP_NORM", "0.5", "MODEL.DROP_PATH", "0")
+    run = build_run(small_config(people, tmp_path / "run", *words))
+    spec = run.trainers["baseline"]
+    trainer = Trainer(run.model, run.stages[0], run.loader, run.criterion, run.device, spec)
+    # Low enough that no gradient of the first step overflows.
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=128.0, enabled=is_scaled)
+    return trainer
+
+
+def first_step(people, tmp_path, is_scaled):
+    """The change of all weights in one step."""
+    trainer = make_trainer(people, tmp_path, is_scaled)
+    before = copy.deepcopy(list(trainer.model.parameters()))
+    trainer.freezer.enter(trainer.stage.phases[0])
+    batch = next(iter(trainer.loader))
+    trainer._step(batch.images, batch.pids, trainer.stage.phases[0], trainer.optimizers["backbone"])
+    after = trainer.model.parameters()
+    return torch.cat([(new - old).detach().flatten() for old, new in zip(before, after, strict=True)])
+
+
+def test_a_scaled_step_is_the_plain_one(people, tmp_path):
+    """In direction and in length: clipping sees gradients without the scale."""
+    plain, scaled = (first_step(people, tmp_path, is_scaled) for is_scaled in (False, True))
+    assert torch.cosine_similarity(plain, scaled, dim=0) > 0.999
+    assert float(scaled.norm()) == pytest.approx(float(plain.norm()), rel=1e-3)
+
+
+def test_a_run_goes_on_with_scaling_where_it_began_without(people, tmp_path):
+    """Interrupted on a CPU, resumed on a GPU."""
+    state = make_trainer(people, tmp_path, is_scaled=False).state_dict()
+    trainer = make_trainer(people, tmp_path, is_scaled=True)
+    trainer.load_state_dict(state | {"epoch": 1})
+    assert trainer.epoch == trainer.number == 1
+    assert trainer.scaler.get_scale() == 128
