@@ -1,5 +1,6 @@
 """Better retrieval on a site's own cameras, from unlabelled images: camera-noise denoising of embeddings."""
 
+from reid.adaptation.batchnorm import has_batchnorm, reestimate_batchnorm
 from reid.adaptation.camera_noise import CameraNoiseDenoiser, fit_camera_noise, noise_covariance
 from reid.adaptation.choose import Candidate, Choice, choose_camera_noise
 from reid.adaptation.pairs import cross_camera_neighbours, cross_camera_pairs, mutual_pairs
@@ -12,6 +13,8 @@ __all__ = [
     "cross_camera_neighbours",
     "cross_camera_pairs",
     "fit_camera_noise",
+    "has_batchnorm",
     "mutual_pairs",
     "noise_covariance",
+    "reestimate_batchnorm",
 ]
