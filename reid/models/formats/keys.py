@@ -1,0 +1,22 @@
+"""Questions to the names in a state dict."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def has_prefix(keys: Iterable[str], *prefixes: str) -> bool:
+    """Whether a name starts with one of ``prefixes``."""
+    return any(key.startswith(prefixes) for key in keys)
+
+
+def has_match(keys: Iterable[str], pattern: str) -> bool:
+    """Whether the regular expression ``pattern`` is found in a name."""
+    return any(re.search(pattern, key) for key in keys)
+
+
+def count_numbered(keys: Iterable[str], prefix: str, suffix: str = "") -> int:
+    """How many different numbers stand between ``prefix`` and ``suffix``: the blocks of a stage."""
+    pattern = re.compile(rf"{re.escape(prefix)}(\d+)\.{re.escape(suffix)}")
+    return len({match[1] for match in map(pattern.match, keys) if match})

@@ -1,0 +1,41 @@
+"""What became of every key of a file and of every key of the model."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+KINDS = ("matched", "interpolated", "dropped", "missing", "unexpected")
+
+
+@dataclass
+class ImportReport:
+    """Keys by what became of them.
+
+    Args:
+        matched: Of the model, taken over as they are.
+        interpolated: Of the model, position embeddings brought to another grid.
+        dropped: Of the file, known and of no use in retrieval.
+        missing: Of the model, not in the file, so left as they start.
+        unexpected: Of the file, known to nobody.
+    """
+
+    matched: list[str] = field(default_factory=list)
+    interpolated: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """A line each: the count, and the names of all that was not simply taken over.
+
+        Names that differ only in numbers are written once, with ``*`` for the number and how many there are.
+        """
+        return "\n".join(self._line(kind) for kind in KINDS)
+
+    def _line(self, kind: str) -> str:
+        keys = getattr(self, kind)
+        if kind == "matched" or not keys:
+            return f"{kind}: {len(keys)}"
+        counts = Counter(re.sub(r"\.\d+(?=\.)", ".*", key) for key in keys)
+        names = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
+        return f"{kind}: {len(keys)}: {names}"
