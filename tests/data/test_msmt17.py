@@ -1,6 +1,3 @@
-import shutil
-import time
-
 import pytest
 
 from reid.data import load_msmt17
@@ -195,31 +192,3 @@ def test_the_test_images_need_not_exist_for_training(tmp_path):
     plant(tmp_path, lists={split: LISTS[split] for split in ("train", "val")})
     dataset = load_msmt17(tmp_path, test=False)
     assert (len(dataset.train), len(dataset.test), dataset.trials) == (3, 0, ())
-
-
-@pytest.mark.slow
-def test_as_many_images_as_the_real_set_has_parse_in_three_seconds(tmp_path):
-    counts = {
-        "train": (30_248, 1041),
-        "val": (2_373, 1041),
-        "query": (11_659, 3060),
-        "gallery": (82_161, 3060),
-    }
-
-    def line(split, row, pid, number):
-        return f"{pid:04d}/{pid:04d}_{number:03d}_{row % 15 + 1:02d}_{split}_{row}_0.jpg {pid}"
-
-    lists = {
-        split: [line(split, row, row % ids, row // ids) for row in range(count)]
-        for split, (count, ids) in counts.items()
-    }
-    try:
-        plant(tmp_path / "tree", lists=lists)
-        start = time.perf_counter()
-        dataset = load_msmt17(tmp_path / "tree")
-        seconds = time.perf_counter() - start
-    finally:
-        shutil.rmtree(tmp_path / "tree", ignore_errors=True)
-    assert (len(dataset.train), len(dataset.test)) == (32_621, 93_820)
-    assert (dataset.train.num_pids, dataset.test.num_pids, dataset.test.num_camids) == (1041, 3060, 15)
-    assert seconds < 3
