@@ -1,13 +1,8 @@
 """What a run needs of its data, tried before anything is written and before hours are spent."""
 
-import torch
-
 from reid.data import ReIDDataset
-from reid.data.records import UNKNOWN
-from reid.evaluation.relevance import relevance
+from reid.data.matches import count_matches
 from reid.utils import InputError
-
-QUERIES_AT_A_TIME = 256
 
 
 def check_batches(num_ids: int, batch_size: int, num_instances: int, has_triplet: bool) -> None:
@@ -46,13 +41,8 @@ def check_trials(dataset: ReIDDataset) -> None:
     Raises:
         InputError: If in a trial no query has a true match in the gallery.
     """
-    pids, camids = torch.from_numpy(dataset.test.pids), torch.from_numpy(dataset.test.camids)
     for trial in dataset.trials:
-        gallery = trial.gallery[dataset.test.pids[trial.gallery] != UNKNOWN]
-        # A good data set answers with its first queries.
-        parts = torch.from_numpy(trial.query).split(QUERIES_AT_A_TIME)
-        matches = (relevance(pids[part], camids[part], pids[gallery], camids[gallery])[0] for part in parts)
-        if not any(match.any() for match in matches):
+        if not count_matches(dataset.test, trial).any():
             raise InputError(
                 f"no query of {dataset.title} has a gallery image of its identity from another camera"
                 f" ({len(trial.query)} queries, {len(trial.gallery)} gallery images), so there is nothing to"
