@@ -2,6 +2,7 @@
 
     model = attach_denoisers(plain, targets="mlp")                        # a copy with a denoiser a layer
     with collect_denoise_loss(model) as losses: model(images)             # train: losses.total.backward()
+    model = solve_denoisers(model, images)                                # or the optimum in closed form
     fused = fuse_denoisers(model)                                         # plain layers, plain keys, a copy
 
 For any network of ``nn.Linear`` and ``nn.Conv2d``; nothing here knows of re-identification.
@@ -15,6 +16,14 @@ from reid.denoise.feature import DenoisedFeature
 from reid.denoise.fuse import fuse_denoisers
 from reid.denoise.layers import DenoisedConv2d, DenoisedLinear, denoised_layers
 from reid.denoise.schedule import NoiseSchedule
+from reid.denoise.solve import loss_floor, solve_denoisers
+from reid.denoise.statistics import (
+    Moments,
+    gather_statistics,
+    load_statistics,
+    merge_statistics,
+    save_statistics,
+)
 
 __all__ = [
     "DenoiseLosses",
@@ -22,6 +31,7 @@ __all__ = [
     "DenoisedFeature",
     "DenoisedLinear",
     "Denoiser",
+    "Moments",
     "NoiseSchedule",
     "attach_denoisers",
     "collect_denoise_loss",
@@ -29,5 +39,11 @@ __all__ = [
     "denoiser_parameters",
     "detach_denoisers",
     "fuse_denoisers",
+    "gather_statistics",
+    "load_statistics",
+    "loss_floor",
+    "merge_statistics",
+    "save_statistics",
+    "solve_denoisers",
     "weight_change",
 ]

@@ -1,0 +1,112 @@
+"""The best denoisers in closed form: no gradient, one factorisation a layer."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from reid.denoise.attach import copy_model
+from reid.denoise.denoiser import Denoiser
+from reid.denoise.statistics import Moments, denoisers_by_layer, gather_statistics
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def solve_denoisers(model: M, images_or_statistics: Tensor | Iterable[Tensor] | Mapping[str, Moments]) -> M:
+    """Return a copy whose denoisers have the lowest L2 loss that affine denoisers can have.
+
+    A denoiser is affine and its L2 loss a mean of squares, so the optimum follows from the mean mu and the
+    covariance S of the features. With the means over the layer's steps t
+
+        p = mean abar_t      q = mean sqrt(abar_t)      k = mean sqrt(1 - abar_t)
+
+    the noisy features X_t have mean q mu, covariance C and covariance k I with the noise, so
+
+        C    = p S + (p - q^2) mu mu^T + (1 - p) I
+        W_D* = k C^-1        b_D* = -W_D* q mu
+
+    For one step p = q^2 and this is W_D* = sqrt(1 - abar_t) (abar_t S + (1 - abar_t) I)^-1. A denoiser
+    without b_D takes C + q^2 mu mu^T in place of C. (1 - p) I keeps C invertible, however few the images.
+
+    Not in the paper. mu and S are those of the plain network, so a deep layer's optimum takes no account of
+    what the denoisers before it change.
+
+    Args:
+        model: A model with denoisers; left as it was.
+        images_or_statistics: Images as for :func:`gather_statistics`, or what it returned, for this or any
+            other schedule and number of steps.
+
+    Raises:
+        ValueError: If the statistics lack a layer or have another width, or the images cannot be used.
+        RuntimeError: If a denoised layer did not run.
+
+    Example:
+        >>> from reid.denoise import attach_denoisers
+        >>> model = attach_denoisers(nn.Sequential(nn.Linear(2, 2)), "0")
+        >>> solve_denoisers(model, torch.zeros(4, 2))[0].denoiser.weight.data.diag()  # 1 / sqrt(1 - abar_1)
+        tensor([100., 100.])
+    """
+    statistics = _statistics(model, images_or_statistics)
+    model = copy_model(model)
+    for name, denoiser in denoisers_by_layer(model).items():
+        weight, bias = _optimum(denoiser, statistics[name])
+        with torch.no_grad():
+            denoiser.weight.copy_(weight)
+            if denoiser.bias is not None:
+                denoiser.bias.copy_(bias)
+    return model
+
+
+def loss_floor(model: nn.Module, statistics: Mapping[str, Moments]) -> dict[str, float]:
+    """The lowest expected L2 loss (per element) of each layer's denoiser, to hold a trained one against.
+
+        1 - k trace(W_D*) / d
+
+    Raises:
+        ValueError: If the statistics lack a layer or have another width.
+    """
+    statistics = _statistics(model, statistics)
+    floors = {}
+    for name, denoiser in denoisers_by_layer(model).items():
+        weight, _ = _optimum(denoiser, statistics[name])
+        floors[name] = float(1 - _means(denoiser)[2] * weight.trace() / len(weight))
+    return floors
+
+
+def _optimum(denoiser: Denoiser, moments: Moments) -> tuple[Tensor, Tensor]:
+    """W_D* (d, d) and b_D* (d,), float64."""
+    p, q, k = _means(denoiser)
+    mean = moments.mean
+    # E[X_t X_t^T] without a constant to take the mean away, else the covariance.
+    outer = p if denoiser.bias is None else p - q**2
+    identity = torch.eye(len(mean), dtype=torch.float64)
+    matrix = p * moments.covariance + outer * torch.outer(mean, mean) + (1 - p) * identity
+    weight = k * torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    return weight, -q * weight @ mean
+
+
+def _means(denoiser: Denoiser) -> tuple[float, float, float]:
+    """p, q and k of :func:`solve_denoisers`."""
+    abars = [denoiser.schedule.alpha_bar(t) for t in denoiser.timesteps]
+    terms = [(abar, abar**0.5, (1 - abar) ** 0.5) for abar in abars]
+    p, q, k = (sum(column) / len(abars) for column in zip(*terms, strict=True))
+    return p, q, k
+
+
+def _statistics(
+    model: nn.Module, given: Tensor | Iterable[Tensor] | Mapping[str, Moments]
+) -> Mapping[str, Moments]:
+    """Measured if they are images, and checked against the model's denoisers."""
+    statistics = given if isinstance(given, Mapping) else gather_statistics(model, given)
+    for name, denoiser in denoisers_by_layer(model).items():
+        if name not in statistics:
+            raise ValueError(
+                f"the statistics lack the layer '{name}'; gather them from a model with its denoiser"
+            )
+        if len(statistics[name].mean) != len(denoiser.weight):
+            raise ValueError(
+                f"the statistics of '{name}' have {len(statistics[name].mean)} channels, its denoiser"
+                f" {len(denoiser.weight)}"
+            )
+    return statistics
