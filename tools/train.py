@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reid.config import load_config
 from reid.engine.build import build_run
-from reid.evaluation import format_table
+from reid.evaluation import FIGURES, figure_cells, format_table
 from reid.utils import setup_logging, write_json
 from reid.utils.cli import config_parser, run_tool
 
@@ -26,18 +26,16 @@ def main(words: Sequence[str]) -> None:
     run = build_run(cfg)
     setup_logging(Path(cfg.OUTPUT_DIR))
     results = run.run(args.resume)
+    figures = {}
+    for name, evaluator in run.evaluators.items():
+        protocol = evaluator.protocol(run.model).describe()
+        found = {stage: by_set[name] for stage, by_set in results.items()}
+        rows = [[stage, *figure_cells(result)] for stage, result in found.items()]
+        print(f"{format_table(['stage', *FIGURES], rows)}\nprotocol: {protocol}")
+        figures[name] = {stage: result.as_dict() | {"protocol": protocol} for stage, result in found.items()}
     if args.json:
-        protocol = run.evaluator.protocol(run.model).describe() if run.evaluator else None
-        write_json(
-            args.json, {name: result.as_dict() | {"protocol": protocol} for name, result in results.items()}
-        )
-    if run.evaluator:
-        rows = [
-            [name, f"{r.mean_ap:.1%}", *(f"{r.cmc[rank - 1]:.1%}" for rank in (1, 5, 10))]
-            for name, r in results.items()
-        ]
-        print(format_table(["stage", "mAP", "Rank-1", "Rank-5", "Rank-10"], rows))
-        print(f"protocol: {run.evaluator.protocol(run.model).describe()}")
+        # Of one data set the figures alone, of several by the data set's name.
+        write_json(args.json, figures if len(figures) != 1 else figures.popitem()[1])
     print(f"checkpoints: {', '.join(sorted(str(p) for p in Path(cfg.OUTPUT_DIR).glob('*.pth')))}")
 
 

@@ -41,6 +41,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "INPUT.AFFINE_DEGREES": (0, 180),
     "INPUT.AFFINE_SCALE": (0, 1),
     "DATASETS.CUHK03_SPLIT": (1, 20),
+    "DATASETS.FOLDERS_SEED": (0, 2**63 - 1),
+    "DATASETS.MOT_GAP": (1, 10**6),
+    "DATASETS.MOT_MIN_VISIBILITY": (0, 1),
+    "DATASETS.MOT_MIN_HEIGHT": (1, 10**5),
     "DATALOADER.NUM_INSTANCE": (1, 4096),
     "DATALOADER.NUM_WORKERS": (-1, 1024),
     "DATALOADER.CACHE_MB": (0, 2**31),
@@ -141,15 +145,23 @@ def _wrong_lists(cfg: CfgNode) -> list[str]:
         low, high = RANGES[key]
         if len(values) != count or not all(type(n) in types and low <= n <= high for n in values):
             faults.append(f"{key} must be {meaning} in {low}..{high}, got {show(values)}")
-    targets = cfg.DENOISE.TARGETS
-    if not targets or not all(isinstance(target, str) for target in targets):
-        faults.append(f"DENOISE.TARGETS must be a list of names, such as ['mlp'], got {show(targets)}")
+    for key, example in (("DENOISE.TARGETS", ["mlp"]), ("DATASETS.NAMES", ["market1501", "msmt17"])):
+        names = value_at(cfg, key)
+        if not names or not all(isinstance(name, str) for name in names):
+            faults.append(f"{key} must be a list of names, such as {example}, got {show(names)}")
+        elif len(set(names)) < len(names):
+            faults.append(f"{key} must hold each name once, got {show(names)}")
     return faults
 
 
 def _wrong_texts(cfg: CfgNode) -> list[str]:
     """Paths and names that no file system, log or saved configuration could hold."""
-    texts = [(key, value) for key, value in leaves(cfg) if isinstance(value, str)]
+    entries = [
+        (key, entry)
+        for key, value in leaves(cfg)
+        for entry in (value if isinstance(value, list) else [value])
+    ]
+    texts = [(key, entry) for key, entry in entries if isinstance(entry, str)]
     faults = [
         f"{key} must be text without control characters, encodable as UTF-8, got {show(text)}"
         for key, text in texts

@@ -57,9 +57,10 @@ _C.INPUT.AFFINE_DEGREES = 0.0
 _C.INPUT.AFFINE_SCALE = 0.0
 
 _C.DATASETS = CfgNode()
-# market1501, dukemtmc, occ_duke, msmt17, cuhk03, veri, vehicleid, vehicles2cam, or a CSV list (a path that
-# ends in .csv).
-_C.DATASETS.NAMES = "market1501"
+# One or several of market1501, dukemtmc, occ_duke, msmt17, cuhk03, veri, vehicleid, vehicles2cam, a CSV list
+# (a path that ends in .csv), folders:PATH (a folder an identity) and mot:PATH (MOT-format video). The
+# training images of several are merged, and each set is evaluated by itself.
+_C.DATASETS.NAMES = ["market1501"]
 # The folder that holds the data sets' own folders.
 _C.DATASETS.ROOT_DIR = "datasets"
 # Whether MSMT17's val list is trained on, as in the TransReID family; the other families train without.
@@ -76,6 +77,15 @@ _C.DATASETS.CUHK03_PROTOCOL = "new"
 _C.DATASETS.CUHK03_SPLIT = 1
 # Which of VehicleID's test lists: 800, 1600 or 2400 identities.
 _C.DATASETS.VEHICLEID_TEST_SIZE = 800
+# folders:PATH: seed of the queries that are drawn where there are no folders query and gallery.
+_C.DATASETS.FOLDERS_SEED = 0
+# mot:PATH: frames from a query to its gallery.
+_C.DATASETS.MOT_GAP = 30
+# mot:PATH: least visible share and least height in pixels of a box.
+_C.DATASETS.MOT_MIN_VISIBILITY = 0.5
+_C.DATASETS.MOT_MIN_HEIGHT = 64
+# mot:PATH: the folder that keeps the crops; empty takes .crops in PATH.
+_C.DATASETS.MOT_CACHE_DIR = ""
 
 _C.DATALOADER = CfgNode()
 # Images of each identity in a batch (K); SOLVER.IMS_PER_BATCH / K identities are drawn.

@@ -3,10 +3,13 @@
 from reid.data.csv_list import load_csv
 from reid.data.cuhk03 import load_cuhk03
 from reid.data.dukemtmc import load_dukemtmc, load_occ_duke
+from reid.data.identity_folders import load_identity_folders
 from reid.data.image_dataset import Batch, ImageDataset, Transform
 from reid.data.labels import relabel
 from reid.data.loaders import iterate, plain_loader, set_epoch, shuffled_loader, train_loader
 from reid.data.market1501 import load_market1501
+from reid.data.merged import merge_training
+from reid.data.mot import MotRules, load_mot
 from reid.data.msmt17 import load_msmt17
 from reid.data.read_image import ImageError, read_image
 from reid.data.records import UNKNOWN, Records, ReIDDataset, Trial
@@ -27,6 +30,7 @@ __all__ = [
     "Batch",
     "ImageDataset",
     "ImageError",
+    "MotRules",
     "PKSampler",
     "ReIDDataset",
     "Records",
@@ -38,12 +42,15 @@ __all__ = [
     "load_cuhk03",
     "load_dataset",
     "load_dukemtmc",
+    "load_identity_folders",
     "load_market1501",
+    "load_mot",
     "load_msmt17",
     "load_occ_duke",
     "load_vehicleid",
     "load_vehicles2cam",
     "load_veri",
+    "merge_training",
     "plain_loader",
     "read_image",
     "relabel",

@@ -11,8 +11,10 @@ from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from reid.data import (
+    MotRules,
     ReIDDataset,
     load_dataset,
+    merge_training,
     plain_loader,
     relabel,
     shuffled_loader,
@@ -50,7 +52,8 @@ def build_run(cfg: CfgNode) -> TrainingRun:
     device = pick_device(cfg.MODEL.DEVICE)
     stages = plan_stages(cfg.SOLVER.MAX_EPOCHS, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD)
     labelled = any(phase.uses_labels for stage in stages for phase in stage.phases)
-    dataset = build_dataset(cfg, train=True)
+    datasets = build_datasets(cfg, train=True)
+    dataset = merge_training(list(datasets.values()))
     if len(dataset.train) == 0:
         raise InputError(f"{dataset.title} has no training images; check its split")
     seed_everything(cfg.SOLVER.SEED)
@@ -60,12 +63,6 @@ def build_run(cfg: CfgNode) -> TrainingRun:
         build_denoise_spec(cfg).attach(model)
     preprocessing = build_preprocessing(cfg)
     history = build_history(cfg, dataset, stages)
-    evaluator = None
-    if dataset.trials:
-        training = describe_training(history[-1], dataset.title)
-        evaluator = build_evaluator(cfg, dataset, preprocessing, device, training)
-    else:
-        logger.warning("%s has no query and gallery images: nothing will be evaluated", dataset.title)
     return TrainingRun(
         model=model,
         header=Header(model.spec, preprocessing),
@@ -75,22 +72,28 @@ def build_run(cfg: CfgNode) -> TrainingRun:
         loader=build_train_loader(cfg, dataset, labelled),
         criterion=build_criterion(cfg),
         trainers=build_trainer_specs(cfg),
-        evaluator=evaluator,
+        evaluators=build_evaluators(cfg, datasets, preprocessing, device, history[-1]),
         folder=RunFolder(Path(cfg.OUTPUT_DIR)),
         device=device,
         eval_period=cfg.SOLVER.EVAL_PERIOD,
         checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
         config=cfg.dump(),
-        facts=_run_facts(cfg, dataset, device),
+        facts=_run_facts(cfg, dataset, datasets, device),
     )
 
 
-def build_dataset(cfg: CfgNode, *, train: bool) -> ReIDDataset:
-    """The data set of ``cfg``; training images are looked for only where they are wanted."""
+def build_datasets(cfg: CfgNode, *, train: bool) -> dict[str, ReIDDataset]:
+    """The data sets of ``cfg`` by name; training images are looked for only where they are wanted."""
+    return {name: build_dataset(cfg, name, train=train) for name in cfg.DATASETS.NAMES}
+
+
+def build_dataset(cfg: CfgNode, name: str, *, train: bool, test: bool = True) -> ReIDDataset:
+    """The data set ``name``, in the version that ``cfg`` asks for; the rest is as in ``load_dataset``."""
     return load_dataset(
-        cfg.DATASETS.NAMES,
+        name,
         Path(cfg.DATASETS.ROOT_DIR),
         train=train,
+        test=test,
         msmt_use_val=cfg.DATASETS.MSMT_USE_VAL,
         msmt_version=cfg.DATASETS.MSMT_VERSION,
         market_distractors=cfg.DATASETS.MARKET_DISTRACTORS,
@@ -98,7 +101,36 @@ def build_dataset(cfg: CfgNode, *, train: bool) -> ReIDDataset:
         cuhk03_protocol=cfg.DATASETS.CUHK03_PROTOCOL,
         cuhk03_split=cfg.DATASETS.CUHK03_SPLIT,
         vehicleid_test_size=cfg.DATASETS.VEHICLEID_TEST_SIZE,
+        folders_seed=cfg.DATASETS.FOLDERS_SEED,
+        mot_rules=MotRules(
+            cfg.DATASETS.MOT_GAP,
+            cfg.DATASETS.MOT_MIN_VISIBILITY,
+            cfg.DATASETS.MOT_MIN_HEIGHT,
+            Path(cfg.DATASETS.MOT_CACHE_DIR) if cfg.DATASETS.MOT_CACHE_DIR else None,
+        ),
     )
+
+
+def build_evaluators(
+    cfg: CfgNode,
+    datasets: dict[str, ReIDDataset],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    training: Training | None,
+) -> dict[str, Evaluator]:
+    """An evaluation for each data set with query and gallery; the others are named in a warning.
+
+    Raises:
+        InputError: If in a set no query has a true match.
+    """
+    evaluators = {}
+    for name, dataset in datasets.items():
+        if dataset.trials:
+            words = describe_training(training, dataset.title)
+            evaluators[name] = build_evaluator(cfg, dataset, preprocessing, device, words)
+        else:
+            logger.warning("%s has no query and gallery images: it is not evaluated", dataset.title)
+    return evaluators
 
 
 def build_evaluator(
@@ -213,8 +245,13 @@ def _training_facts(dataset: ReIDDataset) -> dict[str, Any]:
     }
 
 
-def _run_facts(cfg: CfgNode, dataset: ReIDDataset, device: torch.device) -> dict[str, Any]:
-    trials = [{"num_query": len(trial.query), "num_gallery": len(trial.gallery)} for trial in dataset.trials]
+def _run_facts(
+    cfg: CfgNode, dataset: ReIDDataset, datasets: dict[str, ReIDDataset], device: torch.device
+) -> dict[str, Any]:
+    trials = {
+        name: [{"num_query": len(trial.query), "num_gallery": len(trial.gallery)} for trial in tested.trials]
+        for name, tested in datasets.items()
+    }
     return {
         "seed": cfg.SOLVER.SEED,
         "device": str(device),

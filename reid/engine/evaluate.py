@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from statistics import mean
 
 import torch
 from torch.utils.data import DataLoader
@@ -65,13 +66,13 @@ class Evaluator:
 
     def protocol(self, model: ReIDModel) -> Protocol:
         """What a figure of this evaluation must be compared under."""
-        first = self.dataset.trials[0]
+        trials = self.dataset.trials
         return Protocol(
             dataset=self.dataset.title,
             training=self.training,
             metric=self.metric,
             reranking=self.reranking is not None,
             neck_feat=model.spec.neck_feat,
-            num_query=len(first.query),
-            num_gallery=len(first.gallery),
+            num_query=round(mean(len(trial.query) for trial in trials)),
+            num_gallery=round(mean(len(trial.gallery) for trial in trials)),
         )

@@ -36,7 +36,7 @@ class TrainingRun:
         loader: Training batches.
         criterion: The loss with labels.
         trainers: How parameters are stepped: ``baseline`` and ``denoise`` stages.
-        evaluator: None where the data has no test images.
+        evaluators: By the data sets' names in the configuration; empty where none has test images.
         folder: Where everything is written.
         device: Where it is computed.
         eval_period: Epochs between evaluations; a stage's last epoch always has one.
@@ -53,7 +53,7 @@ class TrainingRun:
     loader: DataLoader
     criterion: IdentityTripletLoss
     trainers: dict[str, TrainerSpec]
-    evaluator: Evaluator | None
+    evaluators: dict[str, Evaluator]
     folder: RunFolder
     device: torch.device
     eval_period: int
@@ -61,14 +61,14 @@ class TrainingRun:
     config: str
     facts: dict[str, Any]
 
-    def run(self, resume: bool = False) -> dict[str, EvaluationResult]:
+    def run(self, resume: bool = False) -> dict[str, dict[str, EvaluationResult]]:
         """Train every stage and write its checkpoint.
 
         Args:
             resume: Go on from an interrupted run in the folder, if there is one.
 
         Returns:
-            The result at the end of each stage by the stage's name; empty without test images.
+            The results at the end of each stage, by the stage's name, then the data set's.
 
         Raises:
             InputError: If the folder holds another or a finished run, its state cannot be resumed from, an
@@ -87,9 +87,7 @@ class TrainingRun:
         for index in range(first, len(self.stages)):
             if index > first:
                 trainer = self._trainer(index)
-            result = self._run_stage(trainer)
-            if result is not None:
-                results[trainer.stage.name] = result
+            results[trainer.stage.name] = self._run_stage(trainer)
         self.folder.finish()
         return results
 
@@ -122,7 +120,7 @@ class TrainingRun:
                 ) from error
         return trainer
 
-    def _run_stage(self, trainer: Trainer) -> EvaluationResult | None:
+    def _run_stage(self, trainer: Trainer) -> dict[str, EvaluationResult]:
         stage, model, total = trainer.stage, trainer.model, len(trainer.stage.phases)
         logger.info("stage %s: %s", stage.name, _count(total, "epoch"))
 
@@ -160,18 +158,18 @@ class TrainingRun:
         save_checkpoint(self.folder.path / DENOISED, model, attached)
         save_checkpoint(self.folder.path / FUSED, fuse_denoisers(model), replace(attached, state="fused"))
 
-    def _evaluate(self, trainer: Trainer) -> EvaluationResult | None:
-        if self.evaluator is None:
-            return None
-        stage, epoch = trainer.stage.name, trainer.number
-        try:
-            result = self.evaluator.evaluate_and_log(trainer.model, f"{stage}, epoch {epoch}")
-        except InputError as error:
-            raise InputError(
-                f"{error}; the training up to epoch {epoch} is kept: mend this, then go on with --resume"
-            ) from error
-        self.folder.add_metrics({"stage": stage, "epoch": epoch, "evaluation": result.as_dict()})
-        return result
+    def _evaluate(self, trainer: Trainer) -> dict[str, EvaluationResult]:
+        stage, epoch, results = trainer.stage.name, trainer.number, {}
+        for name, evaluator in self.evaluators.items():
+            try:
+                results[name] = evaluator.evaluate_and_log(trainer.model, f"{stage}, epoch {epoch}")
+            except InputError as error:
+                raise InputError(
+                    f"{error}; the training up to epoch {epoch} is kept: mend this, then go on with --resume"
+                ) from error
+            row = {"stage": stage, "epoch": epoch, "dataset": name}
+            self.folder.add_metrics(row | {"evaluation": results[name].as_dict()})
+        return results
 
 
 def _count(number: int, noun: str) -> str:

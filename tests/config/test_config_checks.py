@@ -75,6 +75,22 @@ def test_a_deviation_of_zero_is_refused_where_a_mean_of_zero_is_not():
     assert fault == "INPUT.PIXEL_STD must be three numbers in 0.001..1000, got [0.5, 0.0, 0.5]"
 
 
+@pytest.mark.parametrize("names", [[], [1], ["market1501", None]])
+def test_data_sets_are_at_least_one_name(names):
+    (fault,) = faults_after(DATASETS__NAMES=names)
+    assert fault.startswith("DATASETS.NAMES must be a list of names, such as ['market1501', 'msmt17'], got ")
+
+
+def test_a_data_set_is_named_once():
+    (fault,) = faults_after(DATASETS__NAMES=["msmt17", "msmt17"])
+    assert fault == "DATASETS.NAMES must hold each name once, got ['msmt17', 'msmt17']"
+
+
+def test_a_name_in_a_list_is_plain_text():
+    (fault,) = faults_after(DATASETS__NAMES=["msmt17", "a\nb.csv"])
+    assert fault.startswith("DATASETS.NAMES must be text without control characters")
+
+
 @pytest.mark.parametrize("targets", [[], [1], ["mlp", None]])
 def test_targets_are_at_least_one_name(targets):
     (fault,) = faults_after(DENOISE__TARGETS=targets)

@@ -1,7 +1,8 @@
 import pytest
+from drawn_video import draw_sequence
 from trees import plant
 
-from reid.data import LAYOUTS, LOADERS, load_dataset, write_synthetic, write_synthetic_msmt
+from reid.data import LAYOUTS, LOADERS, MotRules, load_dataset, write_synthetic, write_synthetic_msmt
 from reid.utils import InputError
 
 SMALL = {
@@ -68,6 +69,28 @@ def test_an_unknown_name_is_refused_with_the_nearest(tmp_path):
         InputError, match=r"unknown data set 'markt1501': did you mean 'market1501'\?"
     ) as caught:
         load_dataset("markt1501", tmp_path)
-    assert "<path>.csv, cuhk03, dukemtmc, market1501, msmt17, occ_duke, vehicleid, vehicles2cam, veri" in str(
-        caught.value
-    )
+    known = str(caught.value).split("choose one of ")[1].split(", ")
+    assert known == sorted([*LOADERS, "<path>.csv", "folders:<path>", "mot:<path>"])
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_identity_folders_are_found_below_the_root_or_anywhere(tmp_path, absolute):
+    plant(tmp_path / "mine", {"train/anna": ["1.jpg"], "test/bert": ["1.jpg", "2.jpg", "3.jpg"]})
+    name = f"folders:{tmp_path / 'mine' if absolute else 'mine'}"
+    root = tmp_path / "elsewhere" if absolute else tmp_path
+    dataset = load_dataset(name, root, folders_seed=5)
+    assert (len(dataset.train), dataset.title) == (1, "mine (one query an identity, seed 5)")
+    assert len(load_dataset(name, root, train=False).train) == 0
+    assert len(load_dataset(name, root, test=False).test) == 0
+
+
+def test_mot_video_is_found_and_told_its_rules(tmp_path):
+    lines = [(frame, 1, 5, 5, 10, 20) for frame in (1, 2, 3)]
+    draw_sequence(tmp_path / "video" / "test" / "A", lines)
+    draw_sequence(tmp_path / "video" / "train" / "B", lines[:2])
+    rules = MotRules(gap=1, min_height=5, cache=tmp_path / "crops")
+    dataset = load_dataset("mot:video", tmp_path, mot_rules=rules)
+    assert (len(dataset.train), len(dataset.test), len(dataset.trials)) == (2, 3, 2)
+    assert dataset.test.root == tmp_path / "crops"
+    assert len(load_dataset("mot:video", tmp_path, train=False, mot_rules=rules).train) == 0
+    assert len(load_dataset("mot:video", tmp_path, test=False, mot_rules=rules).test) == 0

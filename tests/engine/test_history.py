@@ -51,7 +51,7 @@ def test_each_checkpoint_keeps_the_chain_before_it(first, tmp_path):
     run.run()
     assert chain(tmp_path / "run" / "denoised.pth") == [(drawn, "baseline", 1), ("mine", "label_free", 2)]
     expected = f"trained on {drawn} train (32 images), denoised on its train split (32 images), "
-    assert run.evaluator.protocol(run.model).describe().startswith(f"mine, {expected}")
+    assert run.evaluators["mine.csv"].protocol(run.model).describe().startswith(f"mine, {expected}")
 
 
 def test_weights_without_a_header_come_from_unknown_data(first, tmp_path):
@@ -59,10 +59,13 @@ def test_weights_without_a_header_come_from_unknown_data(first, tmp_path):
     torch.save(ReIDModel(ModelSpec("vit_micro", (32, 32), 8)).state_dict(), tmp_path / "plain.pth")
     words = ("SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(tmp_path / "plain.pth"))
     run = build_run(small_config(root, tmp_path / "run", *words))
-    assert run.evaluator.training == "trained on unknown data, denoised on its train split (32 images)"
+    assert (
+        run.evaluators["market1501"].training
+        == "trained on unknown data, denoised on its train split (32 images)"
+    )
 
 
 def test_a_stage_on_the_same_images_is_not_named_again(first):
     root, output = first
     run = build_run(small_config(root, output + "-again"))
-    assert run.evaluator.training == "trained on its train split (32 images)"
+    assert run.evaluators["market1501"].training == "trained on its train split (32 images)"

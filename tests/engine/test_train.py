@@ -35,6 +35,12 @@ def finished(people, tmp_path_factory):
     return cfg, folder, build_run(cfg).run()
 
 
+def only(values):
+    """The one value of a dictionary."""
+    (value,) = values.values()
+    return value
+
+
 def states(folder):
     names = ("baseline.pth", "denoised.pth", "fused.pth")
     return {
@@ -85,7 +91,7 @@ def test_fused_equals_unfused_in_the_comparison(finished):
     assert source == str(folder / "baseline.pth")
     assert header.state == "attached"
     run = build_run(cfg)
-    comparison = compare(model, baseline, run.evaluator, rounds=1)
+    comparison = compare(model, baseline, only(run.evaluators), rounds=1)
     assert list(comparison.rows) == ["baseline", "+ DenoiseRep unfused", "+ DenoiseRep fused"]
     assert comparison.fused_difference < 1e-4
     assert 0.9 < comparison.baseline_cosine[1] <= 1.0001
@@ -95,7 +101,7 @@ def test_fused_equals_unfused_in_the_comparison(finished):
     assert rows["+ DenoiseRep unfused"].num_parameters > rows["baseline"].num_parameters
     json.dumps(comparison.as_dict(), allow_nan=False)
     assert "protocol: drawn people" in comparison.as_text()
-    pictures = illustrate(comparison, run.evaluator, folder / "pictures")
+    pictures = illustrate(comparison, only(run.evaluators), folder / "pictures")
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
@@ -278,13 +284,13 @@ def test_convolutional_networks_go_the_whole_way(people, tmp_path):
     path = tmp_path / "run" / "denoised.pth"
     model, _ = load_for_test(cfg, path)
     baseline, _ = load_baseline(cfg, model, path, None)
-    assert compare(model, baseline, run.evaluator, rounds=1).fused_difference < 1e-4
+    assert compare(model, baseline, only(run.evaluators), rounds=1).fused_difference < 1e-4
 
 
 def test_a_fused_checkpoint_has_a_row_of_its_own(finished):
     cfg, folder, _ = finished
     model, _ = load_for_test(cfg, folder / "fused.pth")
-    evaluator = build_run(cfg).evaluator
+    evaluator = only(build_run(cfg).evaluators)
     assert list(compare(model, None, evaluator, 1, is_fused=True).rows) == ["+ DenoiseRep fused"]
     assert list(compare(model, model, evaluator, 1, is_fused=True).rows) == ["baseline", "+ DenoiseRep fused"]
 
@@ -325,7 +331,7 @@ def test_denoising_a_trained_model_needs_no_labels(finished, people, tmp_path):
     baseline = finished[1] / "baseline.pth"
     words = ("DATASETS.NAMES", "list.csv", "SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(baseline))
     cfg = small_config(tmp_path, tmp_path / "run", *words)
-    assert build_run(cfg).run() == {}
+    assert build_run(cfg).run() == {"label_free": {}}
     found = states(tmp_path / "run")
     for key, value in states(finished[1])["baseline.pth"].items():
         assert torch.equal(value, found["denoised.pth"][key])
