@@ -51,10 +51,9 @@ def main(words: Sequence[str]) -> None:
     model, images = imported.header.model, imported.header.preprocessing
     print(form.describe())
     print(imported.report.describe())
-    print(f"images: {images.size[0]}x{images.size[1]}, mean {images.mean}, std {images.std}")
-    if form.images is not None and form.images.interpolation != "bilinear":
-        print(f"note: its own code resizes images {form.images.interpolation}, this toolkit bilinear")
-    print(f"wrote {args.target}: {model.name}, feature {model.neck_feat} the neck")
+    size = "x".join(map(str, images.size))
+    print(f"images: {size}, {images.interpolation}, mean {images.mean}, std {images.std}")
+    print(f"wrote {args.target}, for MODEL.NAME {model.name} TEST.NECK_FEAT {model.neck_feat}")
 
 
 if __name__ == "__main__":

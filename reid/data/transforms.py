@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from PIL import Image
 from timm.data.random_erasing import RandomErasing
@@ -96,19 +97,25 @@ def train_transform(
     return SizedTransform(size, T.Resize(size, interpolation=InterpolationMode.BICUBIC), finish)
 
 
-def test_transform(size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> SizedTransform:
-    """The field's evaluation pipeline: bilinear resize and normalisation, nothing random.
+def test_transform(
+    size: tuple[int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear",  # noqa: PT028 (no test in spite of its name)
+) -> SizedTransform:
+    """The field's evaluation pipeline: resize and normalisation, nothing random.
 
     Args:
         size: (H, W) in pixels.
         mean: Three channel means of RGB in [0, 1].
         std: Three channel deviations.
+        interpolation: Of the resize; most of the field tests bilinear, fast-reid bicubic.
 
     Raises:
         InputError: If the size is not positive.
     """
     _check_size(size)
-    resize = T.Resize(size, interpolation=InterpolationMode.BILINEAR)
+    resize = T.Resize(size, interpolation=InterpolationMode(interpolation))
     return SizedTransform(size, resize, T.Compose([T.ToTensor(), T.Normalize(mean, std)]))
 
 

@@ -158,6 +158,7 @@ def test_a_resnet_of_fastreid_gives_its_feature_behind_the_neck(resnet, generati
     assert report.dropped == ([] if generation == 3 else ["pixel_mean"])
     assert (header.model.num_classes, header.model.neck_feat) == (5, "after")
     assert header.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert header.preprocessing.interpolation == "bicubic"
 
 
 @pytest.mark.parametrize("family", ["torchreid", "imagenet"])

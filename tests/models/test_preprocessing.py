@@ -27,6 +27,14 @@ def test_a_file_goes_the_way_of_its_image(kind, tmp_path):
         assert torch.equal(PREPARE(kind(path)), PREPARE(image))
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_resize_is_pils_own(interpolation):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 10, 3), np.uint8))
+    resized = np.asarray(image.resize((4, 8), Image.Resampling[interpolation.upper()]))
+    plain = Preprocessing((8, 4), (0, 0, 0), (1, 1, 1), interpolation)
+    torch.testing.assert_close(plain(image), torch.tensor(resized).permute(2, 0, 1) / 255)
+
+
 def test_other_modes_become_rgb():
     assert torch.equal(PREPARE(Image.new("L", (9, 9), 255)), PREPARE(Image.new("RGB", (9, 9), "white")))
 

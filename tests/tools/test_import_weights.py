@@ -55,7 +55,8 @@ def test_a_file_becomes_a_checkpoint_with_a_report(run, state, tmp_path):
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines()[0].startswith("torchreid: osnet of 2-2-2 blocks and width 128; images of")
     assert "\ndropped: 1: classifier.bias\n" in result.out
-    assert "images: 128x64, mean (0.485, 0.456, 0.406)" in result.out
+    assert result.out.endswith("ours.pth, for MODEL.NAME osnet_x0_25 TEST.NECK_FEAT before\n")
+    assert "images: 128x64, bilinear, mean (0.485, 0.456, 0.406)" in result.out
     model, header = load_checkpoint(tmp_path / "new" / "ours.pth")
     assert (header.model.name, header.model.num_classes, header.preprocessing.size) == (
         "osnet_x0_25",

@@ -1,5 +1,6 @@
 """A foreign state dict to a model of this toolkit, accounting for every key."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +106,7 @@ def convert(
             f"{path} has {form.num_patches} position embeddings, of no known image size; give it with --size"
         )
     assert form.images is not None  # only our own files leave it open, and they are refused
-    family, preprocessing = form.family, Preprocessing(size, form.images.mean, form.images.std)
+    family, preprocessing = form.family, Preprocessing(size, **asdict(form.images))
     spec = ModelSpec(name, size, form.num_classes, last_stride=family.last_stride, neck_feat=family.neck_feat)
     model, report, state = ReIDModel(spec, preprocessing), ImportReport(), {}
     wanted = model.state_dict()
