@@ -1,7 +1,4 @@
-"""Train a model: baseline, then denoisers.
-
-A folder that holds the checkpoints of a run is never written over: name another OUTPUT_DIR, or delete it.
-"""
+"""Train a model: baseline, then denoisers."""
 
 import sys
 from collections.abc import Sequence
@@ -9,9 +6,10 @@ from pathlib import Path
 
 from reid.config import load_config
 from reid.engine.build import build_run
+from reid.engine.compare import row_name
 from reid.evaluation import FIGURES, figure_cells, format_table
 from reid.utils import setup_logging, write_json
-from reid.utils.cli import config_parser, run_tool
+from reid.utils.cli import add_json_option, config_parser, run_tool
 
 
 def main(words: Sequence[str]) -> None:
@@ -19,23 +17,21 @@ def main(words: Sequence[str]) -> None:
         __doc__, "python tools/train.py --config vit_small_msmt.yml DATASETS.ROOT_DIR /data"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the interrupted run in OUTPUT_DIR")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to FILE too")
+    add_json_option(parser)
     args = parser.parse_intermixed_args(words)
     cfg = load_config(args.config, args.overrides)
     setup_logging()
     run = build_run(cfg)
     setup_logging(Path(cfg.OUTPUT_DIR))
     results = run.run(args.resume)
-    figures = {}
-    for name, evaluator in run.evaluators.items():
-        protocol = evaluator.protocol(run.model).describe()
-        found = {stage: by_set[name] for stage, by_set in results.items()}
-        rows = [[stage, *figure_cells(result)] for stage, result in found.items()]
-        print(f"{format_table(['stage', *FIGURES], rows)}\nprotocol: {protocol}")
-        figures[name] = {stage: result.as_dict() | {"protocol": protocol} for stage, result in found.items()}
+    protocol = run.evaluator.protocol(run.model).describe() if run.evaluator else None
+    if protocol:
+        print(
+            format_table(["model", *FIGURES], [[row_name(n), *figure_cells(r)] for n, r in results.items()])
+        )
+        print(f"protocol: {protocol}")
     if args.json:
-        # Of one data set the figures alone, of several by the data set's name.
-        write_json(args.json, figures if len(figures) != 1 else figures.popitem()[1])
+        write_json(args.json, {n: r.as_dict() | {"protocol": protocol} for n, r in results.items()})
     print(f"checkpoints: {', '.join(sorted(str(p) for p in Path(cfg.OUTPUT_DIR).glob('*.pth')))}")
 
 

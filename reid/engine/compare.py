@@ -145,6 +145,11 @@ def compare(
     return Comparison(model.spec.name, rows, difference, cosine, weight_change(model), protocol)
 
 
+def row_name(stage: str) -> str:
+    """What the tables call the model at the end of a stage of training."""
+    return BASELINE if stage == "baseline" else UNFUSED
+
+
 def count_parameters(model: ReIDModel) -> int:
     """Parameters of the embedding; the classifier is for training only."""
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith("classifier."))

@@ -4,9 +4,11 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from reid.utils.errors import InputError
+from reid.utils.files import check_writable
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -43,21 +45,40 @@ def config_parser(description: str, example: str) -> OneLineParser:
     return parser
 
 
-def run_tool(main: Callable[[Sequence[str]], int | None]) -> int:
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json FILE``, a path that is known to be writable before anything is computed."""
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        type=_output_file,
+        help="write the figures to FILE too, as fractions; /dev/stdout prints them",
+    )
+
+
+def _output_file(word: str) -> Path:
+    try:
+        check_writable(Path(word))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return Path(word)
+
+
+def run_tool(main: Callable[[Sequence[str]], None]) -> int:
     """Run ``main`` on the command line's words and return the exit code.
 
-    0 when the job was done, or what ``main`` returns; 2 with one line on stderr for input that must be
-    mended, files that cannot be read or written included; 130 when interrupted. Anything else is a fault of
-    the toolkit and keeps its traceback.
+    0 when the job was done; 2 with one line on stderr for input that must be mended, files that cannot be
+    read or written included; 130 when interrupted. Anything else is a fault of the toolkit and keeps its
+    traceback.
     """
     try:
-        return main(sys.argv[1:]) or 0
+        main(sys.argv[1:])
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {one_line(str(error))}\n")
         return WRONG_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+    return 0
 
 
 def one_line(message: str) -> str:

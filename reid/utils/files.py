@@ -2,22 +2,30 @@
 
 import json
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reid.utils.errors import InputError
+
+STDOUT = 1
+
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; rename it to ``path`` when the block ends well.
 
-    A block that raises leaves no file behind, and ``path`` as it was. Parent folders are made.
+    A block that raises leaves no file behind, and ``path`` as it was. Parent folders are made. A symbolic
+    link stays one: what it points to is replaced.
 
     Raises:
         OSError: If the folder cannot be written.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
@@ -38,13 +46,53 @@ def _give_default_mode(path: Path) -> None:
     path.chmod(0o666 & ~mask)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a path that :func:`write_json` could not write, before the work whose results go there.
+
+    Folders that do not exist yet are made when the file is written, so the nearest one that does must be
+    writable.
+
+    Raises:
+        InputError: If the path is a folder, or something above it is a file or cannot be written.
+    """
+    if path.is_dir():
+        raise InputError(f"the results must go to a file, {path} is a folder; name a file in it")
+    if is_stream(path):
+        writable = path
+    else:
+        folder = path.resolve().parent
+        writable = next(place for place in (folder, *folder.parents) if place.exists())
+        if not writable.is_dir():
+            raise InputError(f"the results must go into a folder, {writable} is a file; name another file")
+    if not os.access(writable, os.W_OK):
+        raise InputError(
+            f"the results must go where they can be written, {writable} cannot; name another file"
+        )
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe, or what this process prints to: written to, never replaced."""
+    try:
+        status = path.stat()
+        return not stat.S_ISREG(status.st_mode) or os.path.samestat(status, os.fstat(STDOUT))
+    except OSError:  # it does not exist, or standard output is closed
+        return False
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically.
+    """Write ``value`` as indented JSON, atomically; to a device or a pipe directly.
 
     Raises:
         ValueError: If ``value`` holds a NaN or an infinity, which JSON cannot express.
+        OSError: If the file cannot be written; an older one is then left as it was.
     """
     text = json.dumps(value, indent=2, allow_nan=False)
+    if is_stream(path):
+        sys.stdout.flush()
+        # Appended: standard output may be a file, which holds what was printed so far.
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+        return
     with write_atomically(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

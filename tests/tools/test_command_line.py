@@ -75,8 +75,11 @@ def trained(people, tmp_path_factory):
 
 def test_train_prints_its_table_and_protocol(trained):
     output, _, result = trained
+    assert "| model " in result.stdout
     assert "| baseline " in result.stdout
-    assert "protocol: drawn people" in result.stdout
+    assert "| + DenoiseRep unfused " in result.stdout
+    expected = "drawn people in Market-1501's layout, trained on its train split (32 images), cosine metric"
+    assert f"protocol: {expected}" in result.stdout
     assert "mAP: " in result.stderr
     assert "CMC curve, Rank-1  :" in (output / "log.txt").read_text()
     figures = json.loads((output / "train.json").read_text())
@@ -166,6 +169,11 @@ def test_an_unknown_config_is_refused(run):
 def test_wrong_usage_is_one_line(run):
     assert_refused(run("train.py"), "--config")
     assert_refused(run("test.py", "--config", "demo.yml", "--wieghts", "x"), "--wieghts")
+
+
+@pytest.mark.parametrize("tool", ["train.py", "test.py"])
+def test_figures_that_could_not_be_written_are_refused_before_anything(run, tmp_path, tool):
+    assert_refused(run(tool, "--config", "demo.yml", "--json", tmp_path), "--json", f"{tmp_path} is a folder")
 
 
 def test_no_weights_is_refused(run):

@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
-from reid.utils import append_jsonl, write_atomically, write_json
+from reid.utils import InputError, append_jsonl, check_writable, write_atomically, write_json
 
 
 def test_the_file_appears_when_the_block_ends_and_nothing_else_stays(tmp_path):
@@ -88,3 +90,54 @@ def test_a_row_with_nan_is_refused_and_leaves_the_rows_before(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         append_jsonl(path, {"loss": float("nan")})
     assert path.read_text() == '{"epoch": 1}\n'
+
+
+def test_a_link_stays_a_link_and_its_target_is_replaced(tmp_path):
+    (tmp_path / "runs").mkdir()
+    link, target = tmp_path / "link.json", tmp_path / "runs" / "target.json"
+    link.symlink_to(target)
+    for value in ([1], [2]):
+        check_writable(link)
+        write_json(link, value)
+        assert link.is_symlink()
+        assert json.loads(target.read_text()) == value
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    check_writable(path)
+    write_json(path, [1])
+    assert json.loads(os.read(reader, 100)) == [1]
+    os.close(reader)
+    assert path.is_fifo()
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_standard_output_gets_json_after_what_was_printed(tmp_path, to_file):
+    code = (
+        "from pathlib import Path; from reid.utils import check_writable, write_json; print('table');"
+        " path = Path('/dev/stdout'); check_writable(path); write_json(path, [1])"
+    )
+    out = tmp_path / "out.txt"
+    with out.open("w") as file:
+        result = subprocess.run(
+            [sys.executable, "-c", code], stdout=file if to_file else subprocess.PIPE, text=True, check=True
+        )
+    printed = out.read_text() if to_file else result.stdout
+    assert printed.split() == ["table", "[", "1", "]"]
+
+
+def test_where_nothing_can_be_written_is_known_before(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for good in ("file", "new.json", "new/folder/x.json"):
+        check_writable(tmp_path / good)
+    with pytest.raises(InputError, match=r"must go to a file, .* is a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(InputError, match=r"must go into a folder, .*file is a file"):
+        check_writable(tmp_path / "file" / "x.json")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match=f"{tmp_path} cannot; name another file"):
+        check_writable(tmp_path / "new" / "x.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
