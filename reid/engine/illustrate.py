@@ -11,6 +11,11 @@ from reid.engine.evaluate import Evaluator
 from reid.evaluation import draw_cmc, draw_ranked_lists, prepare_features, ranked_lists, similarity
 
 NUM_QUERIES, NUM_MATCHES = 8, 10
+# What a similarity is, in words.
+SCORES = {
+    "cosine": "cosine of the two features (1 is closest)",
+    "euclidean": "minus the squared distance of the two features (0 is closest)",
+}
 
 
 def illustrate(comparison: Comparison, evaluator: Evaluator, folder: Path) -> list[Path]:
@@ -31,7 +36,7 @@ def illustrate(comparison: Comparison, evaluator: Evaluator, folder: Path) -> li
         f"{name}: mAP {row.result.mean_ap:.1%}, Rank-1 {row.result.cmc[0]:.1%}": row.result.cmc
         for name, row in comparison.rows.items()
     }
-    draw_cmc(curves, cmc)
+    draw_cmc(curves, cmc, f"CMC of {comparison.backbone}", comparison.protocol)
     name, row = list(comparison.rows.items())[-1]
     if evaluator.reranking:
         name += ", before re-ranking"
@@ -44,7 +49,9 @@ def illustrate(comparison: Comparison, evaluator: Evaluator, folder: Path) -> li
         lists,
         [records.path(int(q)) for q in queries],
         find_matches(row, queries, trial, evaluator),
-        [f"identity {records.pids[q]}{_camera(records.camids[q])}: {name}" for q in queries],
+        [f"identity {records.pids[q]}{_camera(records.camids[q])}" for q in queries],
+        f"{comparison.backbone} {name}: the first {NUM_MATCHES} of the ranked gallery",
+        f"Below each match: rank, camera, {SCORES[evaluator.metric]}. Protocol: {comparison.protocol}",
     )
     return [cmc, lists]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -25,21 +26,27 @@ COLOURS = ("#56B4E9", "#D55E00", "#004C3A", "#CC79A7", "#E69F00", "#0072B2")
 DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 3)), (0, (8, 3)))
 WIDTHS = (4.4, 3.0, 1.8, 1.8, 1.6, 1.4)
 
-QUERY_BLUE, RIGHT_GREEN, WRONG_RED = "#1F5FBF", "#1B8A3A", "#C62828"
+QUERY_BLUE, RIGHT_GREEN, WRONG_RED, GREY = "#1F5FBF", "#1B8A3A", "#C62828", "#444444"
 MARK_RIGHT, MARK_WRONG = "\N{CHECK MARK}", "\N{BALLOT X}"
 # Inches. Between the query and its matches lies a wider gap.
 CELL_WIDTH, GAP, QUERY_GAP, TITLE_HEIGHT, CAPTION_HEIGHT = 1.1, 0.09, 0.3, 0.28, 0.42
+# Above the grid: title and legend, then the lines of the note.
+NARROWEST, HEAD_HEIGHT, LINE_HEIGHT = 4.5, 0.62, 0.13
+# Points, and how many letters of that size fit at least.
+SMALL, LETTERS_PER_INCH = 7, 17
 PIXELS = 256  # longest side of an image in the grid
 DPI = 150
 
 
-def draw_cmc(curves: Mapping[str, NDArray[np.float64]], path: Path) -> None:
+def draw_cmc(curves: Mapping[str, NDArray[np.float64]], path: Path, title: str = "", note: str = "") -> None:
     """Draw CMC curves into one PNG: rank 1 to 50 across, percent upwards.
 
     Args:
         curves: By label, (max_rank,) fractions; only the first 50 ranks are drawn. Labels go into the legend
             as they are, so they should carry the figures, e.g. ``fused: R1 84.8%, mAP 66.3%``.
         path: The PNG to write.
+        title: What stands above the curves.
+        note: What stands below the title in small print, such as the protocol.
 
     Raises:
         InputError: If there is no curve, or one is empty.
@@ -66,6 +73,10 @@ def draw_cmc(curves: Mapping[str, NDArray[np.float64]], path: Path) -> None:
             marker="o" if len(percent) == 1 else None,
         )
     _style_cmc_axes(axes)
+    figure.suptitle(title, x=0.1, ha="left", fontsize=11, fontweight="bold", parse_math=False)
+    # The axes begin an inch from the left.
+    small = _wrap(note, figure.get_figwidth() - 1)
+    axes.set_title(small, loc="left", fontsize=SMALL, color=GREY, parse_math=False)
     legend = axes.legend(lines, list(curves), loc="best", handlelength=4, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -85,18 +96,26 @@ def _style_cmc_axes(axes: Axes) -> None:
 
 
 def draw_ranked_lists(
-    path: Path, queries: Sequence[Path], matches: Sequence[Sequence[Match]], titles: Sequence[str]
+    path: Path,
+    queries: Sequence[Path],
+    matches: Sequence[Sequence[Match]],
+    titles: Sequence[str],
+    title: str = "",
+    note: str = "",
 ) -> None:
     """Draw one row for each query into a PNG: the query, then its best matches.
 
     The query's frame is blue. A right match has a green frame and a check mark, a wrong one a red frame
-    and a cross. Captions stand below the matches, so ``#1 cam 3 0.912`` or two short lines fit.
+    and a cross; a legend at the top says so. Captions stand below the matches, so ``#1 cam 3 0.912`` or two
+    short lines fit.
 
     Args:
         path: The PNG to write.
         queries: The query images.
         matches: For each query (image, is_correct, caption), best first; lists may differ in length.
         titles: For each query, what stands above its row.
+        title: What stands above everything.
+        note: What stands below the title in small print: what the captions' numbers are, the protocol.
 
     Raises:
         InputError: If there is no query, the three lists differ in length, or an image cannot be read.
@@ -112,7 +131,11 @@ def draw_ranked_lists(
     height = CELL_WIDTH * median(picture.shape[0] / picture.shape[1] for picture in pictures)
     row_height = TITLE_HEIGHT + height + CAPTION_HEIGHT
     columns = 1 + max(len(row) for row in matches)
-    figure = Figure(figsize=(_left_edge(columns), row_height * len(queries)))
+    width = max(_left_edge(columns), NARROWEST)
+    small = _wrap(note, width - 2 * GAP)
+    head = HEAD_HEIGHT + LINE_HEIGHT * (small.count("\n") + 1)
+    figure = Figure(figsize=(width, row_height * len(queries) + head))
+    _add_head(figure, title, small)
     bottoms = [row_height * row + CAPTION_HEIGHT for row in reversed(range(len(queries)))]
     for picture, found, title, bottom in zip(pictures, matches, titles, bottoms, strict=True):
         axes = _add_cell(figure, (_left_edge(0), bottom, CELL_WIDTH, height))
@@ -124,6 +147,30 @@ def draw_ranked_lists(
             _fill_cell(axes, _read_picture(image), colour, caption)
             _add_mark(axes, MARK_RIGHT if is_correct else MARK_WRONG, colour)
     _save(figure, path)
+
+
+def _add_head(figure: Figure, title: str, note: str) -> None:
+    """Write title, legend and note, from the top; each on its own line."""
+    width, height = figure.get_size_inches()
+    left = GAP / width
+
+    def down(inches: float) -> float:
+        return 1 - inches / height
+
+    figure.text(left, down(0.08), title, va="top", fontsize=11, fontweight="bold", parse_math=False)
+    entries = (
+        (0.0, QUERY_BLUE, "query"),
+        (0.6, RIGHT_GREEN, f"{MARK_RIGHT} right: the query's identity"),
+        (2.6, WRONG_RED, f"{MARK_WRONG} wrong: another identity"),
+    )
+    for inches, colour, words in entries:
+        place = left + inches / width
+        figure.text(place, down(0.32), words, va="top", fontsize=8, color=colour, fontweight="bold")
+    figure.text(left, down(0.52), note, va="top", fontsize=SMALL, color=GREY, parse_math=False)
+
+
+def _wrap(text: str, inches: float) -> str:
+    return "\n".join(textwrap.wrap(text, max(1, int(inches * LETTERS_PER_INCH))))
 
 
 def _left_edge(column: int) -> float:

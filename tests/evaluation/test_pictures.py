@@ -65,9 +65,38 @@ def test_frames_tell_query_right_and_wrong(tmp_path, grey, is_correct, shown, hi
     path = tmp_path / "ranked.png"
     draw_ranked_lists(path, [grey], [[(grey, is_correct, "#1")]], ["first"])
     image = pixels(path)
+    image = image[image.shape[0] // 3 :]  # below the legend, which shows all three
     assert count(image, QUERY_BLUE) > 1000
     assert count(image, shown) > 1000
     assert count(image, hidden) == 0
+
+
+def test_the_legend_names_all_frames_whatever_the_grid_shows(tmp_path, grey):
+    path = tmp_path / "ranked.png"
+    draw_ranked_lists(path, [grey], [[]], [""], "title", "note")
+    image = pixels(path)
+    head = image[: image.shape[0] // 3]
+    assert min(count(head, colour) for colour in (QUERY_BLUE, RIGHT_GREEN, WRONG_RED)) > 100
+
+
+LONG = "protocol of many words, " * 20 + "$x_{$"
+
+
+@pytest.mark.parametrize("words", [{"title": "vit_micro"}, {"note": LONG}])
+@pytest.mark.parametrize("draw", ["cmc", "lists"])
+def test_title_and_note_are_drawn_inside_the_picture(tmp_path, grey, draw, words):
+    def picture(**words):
+        path = tmp_path / "picture.png"
+        if draw == "cmc":
+            draw_cmc({"a": CURVE}, path, **words)
+        else:
+            draw_ranked_lists(path, [grey], [[(grey, True, "")] * 5], [""], **words)
+        return pixels(path)
+
+    written = picture(**words)
+    assert (written < 128).any(axis=2).sum() > (picture() < 128).any(axis=2).sum() + 100
+    assert (written[:, -3:] == 255).all()
+    assert (written[:3] == 255).all()
 
 
 def test_right_and_wrong_differ_without_colour(tmp_path, grey, monkeypatch):
