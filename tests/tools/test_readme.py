@@ -1,0 +1,36 @@
+"""The README's examples run as they stand."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, save_checkpoint
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def example(word):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return next(block for block in blocks if word in block)
+
+
+def test_from_image_files_to_a_comparison(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    spec = ModelSpec("vit_micro", (32, 32), 3)
+    preprocessing = Preprocessing((32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    save_checkpoint(Path("runs/demo/fused.pth"), ReIDModel(spec), Header(spec, preprocessing))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 20, 3), np.uint8)
+    for name, image in (("query", pixels[0]), ("first", pixels[0]), ("second", pixels[1])):
+        Image.fromarray(image).save(f"{name}.jpg")
+    exec(compile(example("load_model"), "README.md", "exec"), {})  # the file is our own
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "first.jpg: cosine 1.000"
+    assert float(second.removeprefix("second.jpg: cosine ")) < 0.9999
+
+
+def test_denoisers_in_any_network(capsys):
+    code = example("attach_denoisers").replace("vit_tiny_patch16_224", "test_vit").replace("224", "160")
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out == ""
