@@ -1,15 +1,15 @@
 """Evaluate weights: baseline, + DenoiseRep unfused, + DenoiseRep fused, in one run over the same images."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from reid.config import load_config
 from reid.engine import compare
-from reid.engine.build import build_dataset, build_evaluator
+from reid.engine.build import build_datasets, build_evaluators
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
-from reid.models import describe_training
 from reid.utils import InputError, pick_device, setup_logging, write_json
 from reid.utils.cli import add_json_option, config_parser, run_tool
 
@@ -35,17 +35,27 @@ def main(words: Sequence[str]) -> None:
     setup_logging()
     model, header = load_for_test(cfg, weights)
     baseline, source = load_baseline(cfg, model, weights, args.baseline)
-    dataset = build_dataset(cfg, train=False)
     device = pick_device(cfg.MODEL.DEVICE)
-    training = describe_training(header.training, dataset.title)
-    evaluator = build_evaluator(cfg, dataset, header.preprocessing, device, training)
-    comparison = compare(model, baseline, evaluator, is_fused=header.state == "fused")
-    print(comparison.as_text())
+    datasets = build_datasets(cfg, train=False)
+    evaluators = build_evaluators(cfg, datasets, header.preprocessing, device, header.training)
+    if not evaluators:
+        raise InputError(f"{', '.join(datasets)} must have query and gallery images, none has; check them")
+    comparisons = {
+        name: compare(model, baseline, evaluator, is_fused=header.state == "fused")
+        for name, evaluator in evaluators.items()
+    }
+    for comparison in comparisons.values():
+        print(comparison.as_text())
     print(f"baseline: {source}")
+    # Of one data set the figures and pictures by themselves, of several by the data set's name.
+    several = len(comparisons) > 1
+    figures = {name: comparison.as_dict() for name, comparison in comparisons.items()}
     if args.json:
-        write_json(args.json, comparison.as_dict() | {"baseline": source, "weights": str(weights)})
-    if not args.no_pictures:
-        print(f"pictures: {', '.join(map(str, illustrate(comparison, evaluator, Path(cfg.OUTPUT_DIR))))}")
+        found = figures if several else figures.popitem()[1]
+        write_json(args.json, found | {"baseline": source, "weights": str(weights)})
+    for name, comparison in [] if args.no_pictures else comparisons.items():
+        folder = Path(cfg.OUTPUT_DIR, re.sub(r"[^\w.-]+", "_", name) if several else "")
+        print(f"pictures: {', '.join(map(str, illustrate(comparison, evaluators[name], folder)))}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Train a model: baseline, then denoisers."""
+"""Train a model: baseline, then denoisers.
+
+A folder that holds the checkpoints of a run is never written over: name another OUTPUT_DIR, or delete it.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -24,14 +27,16 @@ def main(words: Sequence[str]) -> None:
     run = build_run(cfg)
     setup_logging(Path(cfg.OUTPUT_DIR))
     results = run.run(args.resume)
-    protocol = run.evaluator.protocol(run.model).describe() if run.evaluator else None
-    if protocol:
-        print(
-            format_table(["model", *FIGURES], [[row_name(n), *figure_cells(r)] for n, r in results.items()])
-        )
-        print(f"protocol: {protocol}")
+    figures = {}
+    for name, evaluator in run.evaluators.items():
+        protocol = evaluator.protocol(run.model).describe()
+        found = {stage: by_set[name] for stage, by_set in results.items()}
+        rows = [[row_name(stage), *figure_cells(result)] for stage, result in found.items()]
+        print(f"{format_table(['model', *FIGURES], rows)}\nprotocol: {protocol}")
+        figures[name] = {stage: result.as_dict() | {"protocol": protocol} for stage, result in found.items()}
     if args.json:
-        write_json(args.json, {n: r.as_dict() | {"protocol": protocol} for n, r in results.items()})
+        # Of one data set the figures alone, of several by the data set's name.
+        write_json(args.json, figures if len(figures) != 1 else figures.popitem()[1])
     print(f"checkpoints: {', '.join(sorted(str(p) for p in Path(cfg.OUTPUT_DIR).glob('*.pth')))}")
 
 

@@ -63,22 +63,21 @@ def _output_file(word: str) -> Path:
     return Path(word)
 
 
-def run_tool(main: Callable[[Sequence[str]], None]) -> int:
+def run_tool(main: Callable[[Sequence[str]], int | None]) -> int:
     """Run ``main`` on the command line's words and return the exit code.
 
-    0 when the job was done; 2 with one line on stderr for input that must be mended, files that cannot be
-    read or written included; 130 when interrupted. Anything else is a fault of the toolkit and keeps its
-    traceback.
+    0 when the job was done, or what ``main`` returns; 2 with one line on stderr for input that must be
+    mended, files that cannot be read or written included; 130 when interrupted. Anything else is a fault of
+    the toolkit and keeps its traceback.
     """
     try:
-        main(sys.argv[1:])
+        return main(sys.argv[1:]) or 0
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {one_line(str(error))}\n")
         return WRONG_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
-    return 0
 
 
 def one_line(message: str) -> str:
