@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reid.denoise.denoiser import Denoiser
+from reid.denoise.denoiser import Denoiser, denoisers_by_layer
 
 
 class DenoiseLosses(dict[str, Tensor]):
@@ -48,11 +48,10 @@ def collect_denoise_loss(
         RuntimeError: At the end of the block, if a denoiser did not run in it: something reads its layer's
             weight without calling the layer, which the denoiser cannot see.
     """
-    denoisers = {name: module for name, module in model.named_modules() if isinstance(module, Denoiser)}
+    denoisers = {name or "model": denoiser for name, denoiser in denoisers_by_layer(model).items()}
     if not denoisers:
         raise ValueError("the model has no denoisers; call attach_denoisers first")
     losses = DenoiseLosses()
-    owners = {name: name.rpartition(".")[0] or "model" for name in denoisers}
 
     def add(name: str, denoiser: Denoiser, args: tuple[Any, ...]) -> None:
         # Tensors of inference mode can be measured but never carry a gradient.
@@ -61,7 +60,7 @@ def collect_denoise_loss(
         losses[name] = losses[name] + loss if name in losses else loss
 
     handles = [
-        denoiser.register_forward_pre_hook(lambda module, args, owner=owners[name]: add(owner, module, args))
+        denoiser.register_forward_pre_hook(lambda module, args, name=name: add(name, module, args))
         for name, denoiser in denoisers.items()
     ]
     try:
@@ -69,7 +68,7 @@ def collect_denoise_loss(
     finally:
         for handle in handles:
             handle.remove()
-    missing = sorted(set(owners.values()) - set(losses))
+    missing = sorted(set(denoisers) - set(losses))
     if missing:
         raise RuntimeError(
             f"denoised layers that did not run: {', '.join(missing)}; leave them out of targets"

@@ -144,3 +144,9 @@ class Denoiser(nn.Module):
     def extra_repr(self) -> str:
         """Shown by print(model)."""
         return f"dim={len(self.weight)}, t={list(self.timesteps)}, bias={self.bias is not None}"
+
+
+def denoisers_by_layer(model: nn.Module) -> dict[str, Denoiser]:
+    """Every denoiser by the name of the layer that it belongs to; the empty name is the model itself."""
+    named = model.named_modules()
+    return {name.rpartition(".")[0]: module for name, module in named if isinstance(module, Denoiser)}

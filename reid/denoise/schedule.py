@@ -20,7 +20,7 @@ class NoiseSchedule:
 
     Args:
         timesteps: Number of diffusion steps, at least 1.
-        beta_start: beta_1, in (0, 1).
+        beta_start: beta_1, in [1e-8, 1): of a smaller one 1 - abar_1 would keep few digits, or none.
         beta_end: beta_timesteps, in [beta_start, 1).
         rescale: Whether a reverse step keeps the factor 1/sqrt(a_t) in front of X, as Eq. 5 of the paper
             has it. False gives the step as Eq. 7 is printed, without the factor.
@@ -37,9 +37,9 @@ class NoiseSchedule:
     def __post_init__(self) -> None:
         if self.timesteps < 1:
             raise ValueError(f"timesteps must be at least 1, got {self.timesteps}")
-        if not 0 < self.beta_start <= self.beta_end < 1:
+        if not 1e-8 <= self.beta_start <= self.beta_end < 1:
             raise ValueError(
-                "betas must satisfy 0 < beta_start <= beta_end < 1,"
+                "betas must satisfy 1e-8 <= beta_start <= beta_end < 1,"
                 f" got {self.beta_start} and {self.beta_end}"
             )
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from reid.denoise.attach import copy_model
-from reid.denoise.denoiser import Denoiser
-from reid.denoise.statistics import Moments, denoisers_by_layer, gather_statistics
+from reid.denoise.denoiser import Denoiser, denoisers_by_layer
+from reid.denoise.statistics import Moments, gather_statistics
 
 M = TypeVar("M", bound=nn.Module)
 

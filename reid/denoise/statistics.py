@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reid.denoise.attach import copy_model
-from reid.denoise.denoiser import Denoiser
+from reid.denoise.denoiser import denoisers_by_layer
 
 PER_IMAGE = 16  # feature vectors of one image and layer
 TENSOR_BATCH = 16  # images at a time where one tensor holds them all
@@ -120,12 +120,6 @@ def gather_statistics(
             f"denoised layers that did not run: {', '.join(missing)}; leave them out of targets"
         )
     return {name: _finish(name, recorder) for name, recorder in recorders.items()}
-
-
-def denoisers_by_layer(model: nn.Module) -> dict[str, Denoiser]:
-    """Every denoiser by the name of the layer that it belongs to; the empty name is the model itself."""
-    named = model.named_modules()
-    return {name.rpartition(".")[0]: module for name, module in named if isinstance(module, Denoiser)}
 
 
 def _batches(images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:

@@ -55,7 +55,9 @@ def test_steps_outside_the_table_are_refused(t):
     ("arguments", "message"),
     [
         ((0, 1e-4, 2e-3), "timesteps must be at least 1, got 0"),
-        ((10, 0.0, 2e-3), "0 < beta_start"),
+        ((10, 0.0, 2e-3), "1e-8 <= beta_start"),
+        ((10, 1e-17, 2e-3), "1e-8 <= beta_start"),
+        ((10, float("nan"), 2e-3), "1e-8 <= beta_start"),
         ((10, 2e-3, 1e-4), "beta_start <= beta_end"),
         ((10, 1e-4, 1.0), "beta_end < 1"),
     ],
