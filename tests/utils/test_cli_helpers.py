@@ -14,6 +14,7 @@ def test_a_job_that_is_done_exits_0_and_gets_the_words(monkeypatch, capsys):
     assert run_tool(seen.extend) == 0
     assert seen == ["--config", "a b.yml"]
     assert capsys.readouterr() == ("", "")
+    assert run_tool(lambda words: 1) == 1
 
 
 @pytest.mark.parametrize(
