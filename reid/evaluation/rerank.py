@@ -54,7 +54,7 @@ def reranked_distances(
     metric: str = "cosine",
     chunk_size: int = CHUNK,
 ) -> Iterator[Tensor]:
-    """Yield the re-ranked distances of successive queries to the whole gallery.
+    """Re-ranked distances of the queries to the whole gallery, some queries at a time.
 
     Args:
         query: (Q, D) features.
@@ -63,9 +63,9 @@ def reranked_distances(
         metric: ``cosine`` or ``euclidean``.
         chunk_size: Queries a chunk.
 
-    Yields:
-        (B, G) float32 in [0, 1], smaller is closer, of B queries at a time in their order; they lie where
-        the features do.
+    Returns:
+        An iterator over (B, G) float32 in [0, 1], smaller is closer, of B queries at a time in their order;
+        they lie where the features do.
 
     Raises:
         InputError: If ``chunk_size`` is below 1, or the features are refused by ``prepare_features``.
@@ -73,8 +73,7 @@ def reranked_distances(
     if chunk_size < 1:
         raise InputError(f"chunk_size must be at least 1, got {chunk_size}")
     encoded = KReciprocal(*prepare_features(query, gallery, metric), metric, reranking or ReRanking())
-    for rows in torch.arange(len(query)).split(chunk_size):
-        yield encoded.distances(rows)
+    return (encoded.distances(rows) for rows in torch.arange(len(query)).split(chunk_size))
 
 
 class KReciprocal:

@@ -10,6 +10,7 @@ from torch import Tensor
 from reid.utils import InputError, unknown_choice
 
 METRICS = ("cosine", "euclidean")
+ROWS = 4096  # squared at a time
 
 
 def prepare_features(query: Tensor, gallery: Tensor, metric: str) -> tuple[Tensor, Tensor]:
@@ -87,8 +88,14 @@ def similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
         sim_mat = query @ gallery.T
     if metric == "cosine":
         return sim_mat
-    lengths = query.square().sum(1, keepdim=True), gallery.square().sum(1)
-    return sim_mat.mul_(2).sub_(lengths[1]).sub_(lengths[0]).clamp_(max=0)
+    return (
+        sim_mat.mul_(2).sub_(_squared_lengths(gallery)).sub_(_squared_lengths(query)[:, None]).clamp_(max=0)
+    )
+
+
+def _squared_lengths(features: Tensor) -> Tensor:
+    """|x|² of each row, without a second table of the squares."""
+    return torch.cat([rows.square().sum(dim=1) for rows in features.split(ROWS)])
 
 
 def pair_similarity(first: Tensor, second: Tensor, metric: str) -> Tensor:
