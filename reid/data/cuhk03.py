@@ -79,6 +79,10 @@ def load_cuhk03(
     title = f"{title_of(source.tree, TITLE)} ({rule})"
     if source.is_presplit:
         return PRESPLIT.load(source.tree, title, train=train, test=test, below=f"{source.boxes}/")
+    none = Records.empty(source.tree)
+    if not train and not test:
+        # Whoever only asks where the set is does not want its images extracted.
+        return ReIDDataset("cuhk03", title, "train", none, none, ())
     extracted = source.tree / f"images_{source.boxes}"
     if not extracted.is_dir():
         extract_images(_find_mat(source.tree), source.boxes, extracted)
@@ -86,7 +90,6 @@ def load_cuhk03(
         training, testing, trials = _read_new(source)
     else:
         training, testing, trials = _read_classic(source, split)
-    none = Records.empty(source.tree)
     return ReIDDataset(
         "cuhk03", title, "train", training if train else none, testing if test else none, trials * test
     )

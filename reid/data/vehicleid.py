@@ -38,7 +38,7 @@ def load_vehicleid(root: Path, *, train: bool = True, test: bool = True, test_si
         sizes = ", ".join(map(str, TEST_SIZES))
         raise InputError(f"the test size of {TITLE} must be one of {sizes}, got {test_size}")
     tree = find_tree(root, TITLE, SPELLINGS, (LISTS, IMAGES))
-    images = _images_by_stem(tree)
+    images = _images_by_stem(tree) if train or test else {}
     training = testing = Records.empty(tree)
     trials: tuple[Trial, ...] = ()
     if train:

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.io import loadmat, savemat
 from trees import plant, refusal, rows_of
 
 from reid.data import load_cuhk03, write_synthetic
@@ -86,6 +87,20 @@ def test_only_the_splits_asked_for_are_given(drawn, protocol):
     assert (len(training.test), training.trials, len(testing.train)) == (0, (), 0)
     assert len(training.train) > 0
     assert len(testing.trials) > 0
+
+
+@pytest.mark.parametrize("protocol", ["new", "classic"])
+def test_nothing_is_extracted_where_no_split_is_asked_for(release, protocol):
+    dataset = load_cuhk03(release, boxes="detected", protocol=protocol, train=False, test=False)
+    assert (len(dataset.train), len(dataset.test), dataset.trials) == (0, 0, ())
+    assert not (release / "images_detected").exists()
+
+
+def test_an_identity_in_train_and_test_is_refused(release):
+    path = release / "cuhk03_new_protocol_config_labeled.mat"
+    config = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    savemat(path, {**config, "train_idx": np.vstack([config["train_idx"], config["query_idx"][:1]])})
+    assert "identity 8 is in both (1 in all)" in refusal(load_cuhk03, release, boxes="labeled")
 
 
 def test_of_both_boxes_labeled_is_taken_with_a_warning_and_the_title_says_so(drawn, log_of_reid):

@@ -87,6 +87,7 @@ def test_what_is_missing_is_named(tmp_path):
     expected = tmp_path / "VehicleID_V1.0" / "train_test_split"
     assert f"VehicleID not found: {expected} does not exist" in refusal(load_vehicleid, tmp_path)
     write_list(tmp_path / "train_test_split" / "train_list.txt", LISTS["train_list"])
+    assert len(load_vehicleid(tmp_path, train=False, test=False).test) == 0
     assert f"VehicleID not found: {tmp_path / 'image'} does not exist" in refusal(load_vehicleid, tmp_path)
     plant(tmp_path, {"image": IMAGES})
     assert "test_list_800.txt does not exist" in refusal(load_vehicleid, tmp_path)
