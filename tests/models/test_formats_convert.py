@@ -141,6 +141,12 @@ def without_stride(stage):
     return stage
 
 
+def test_positions_of_an_image_lying_down_are_resized_although_there_are_as_many(vit):
+    state = vit.state_dict() | {"head.weight": torch.ones(1000, 384)}
+    report = imported(state, (128, 256), "imagenet").report
+    assert report.interpolated == ["backbone.pos_embed"]
+
+
 @pytest.mark.parametrize("generation", [1, 2, 3])
 @torch.no_grad()
 def test_a_resnet_of_fastreid_gives_its_feature_behind_the_neck(resnet, generation):

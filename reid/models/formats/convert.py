@@ -116,7 +116,7 @@ def convert(
             report.dropped.append(key)
         elif new is None or new not in wanted:
             report.unexpected.append(key)
-        elif new == POSITIONS and tensor.shape != wanted[new].shape:
+        elif new == POSITIONS and not _is_same_grid(tensor, form, model):
             state[new] = _resize(tensor, form, model, path)
             report.interpolated.append(new)
         else:
@@ -128,6 +128,12 @@ def convert(
     # What DenoiseRep's authors wrote is fused already: never to be fused again.
     header = Header(spec, preprocessing, state="fused" if family.name == "denoiserep" else "none")
     return Imported(model.eval(), header, report)
+
+
+def _is_same_grid(tensor: Tensor, form: FileFormat, model: ReIDModel) -> bool:
+    """Whether positions fit as they are; 256x128 and 128x256 have as many patches, but others."""
+    wanted = model.get_parameter(POSITIONS).shape
+    return tensor.shape == wanted and (form.grid is None or form.grid[2:] == patch_grid(model.backbone))
 
 
 def _resize(tensor: Tensor, form: FileFormat, model: ReIDModel, path: Path) -> Tensor:

@@ -5,9 +5,9 @@ sources: TransReID (He et al., ICCV 2021), TransReID-SSL (Luo et al., 2021), CLI
 DenoiseRep (Xu et al., NeurIPS 2024), torchreid (Zhou and Xiang, 2019), fast-reid (He et al., 2020), timm
 (Wightman, 2019) and DeiT (Touvron et al., 2021).
 
-Three things leave no trace in the keys, and the usual choice is taken: TransReID-SSL's pooling of patches
-(off), fast-reid's pooling where it learns nothing (average), and whether ImageNet weights are timm's or
-DeiT's (timm's).
+Some things leave no trace in the keys, and the usual choice is taken: TransReID-SSL's pooling of patches
+(off), fast-reid's pooling where it learns nothing (average), its stem in the last weeks of its first heads,
+August 2020 (as before), and whether ImageNet weights are timm's or DeiT's (timm's).
 """
 
 import re
