@@ -77,9 +77,9 @@ def gather_statistics(
     are those of the plain network: they hold for any schedule, number of steps and denoiser.
 
     Neighbouring tokens and pixels say nearly the same, and their products cost more than the network itself
-    (a ViT-S's ``fc2`` reads 1,536 channels), so of each image only some vectors count: every s-th, with s the
-    smallest number that leaves at most ``per_image`` and shares no factor with their number, so that all
-    positions take their turn.
+    (a ViT-S's ``fc2`` reads 1,536 channels), so of each image only some vectors count: every s-th of a batch,
+    with s the smallest number that leaves at most ``per_image`` an image and shares no factor with how many
+    there are. So in a batch of s images or more every position takes its turn.
 
     Products are float32 (float64 for float64 features), taken around the mean of the first vectors; sums are
     float64.
@@ -160,13 +160,13 @@ class _Recorder(nn.Module):
         self.shift = self.sum = self.products = torch.empty(0)
 
     def forward(self, features: Tensor) -> Tensor:
-        rows = features.movedim(self.channel_dim, -1)
+        rows = torch.atleast_2d(features.movedim(self.channel_dim, -1))
         total = rows.shape[:-1].numel()
         if total:
             numbers = torch.arange(0, total, self._stride(total), device=rows.device)
             # Indexing copies these rows alone; the features themselves may be changed in place later on.
-            chosen = rows[torch.unravel_index(numbers, rows.shape[:-1])] if rows.ndim > 1 else rows[None]
-            self.waiting.append(chosen.to(torch.promote_types(rows.dtype, torch.float32), copy=True))
+            chosen = rows[torch.unravel_index(numbers, rows.shape[:-1])]
+            self.waiting.append(chosen.to(torch.promote_types(rows.dtype, torch.float32)))
             self.count += len(chosen)
             if sum(map(len, self.waiting)) >= BUFFER:
                 self._add()

@@ -57,12 +57,12 @@ IMAGES = draw(10, 3, 9, 7)
 
 
 def test_moments_are_those_of_the_plain_networks_features():
-    """Whatever the denoisers and the schedule are, and although a later layer works in place."""
+    """Whatever denoisers, schedule and mode are, and although a later layer works in place."""
     plain = network().eval()
     conv = plain.conv(IMAGES)
     tokens = plain.norm(conv.relu().flatten(2)).mT
     model = attach_denoisers(plain, [".*"], NoiseSchedule(9, 0.1, 0.3), steps=3)
-    statistics = gather_statistics(randomise_denoisers(model), IMAGES, ALL)
+    statistics = gather_statistics(randomise_denoisers(model).train(), IMAGES, ALL)
     assert list(statistics) == ["conv", "mlp.0", "last"]
     check(statistics["conv"], conv.permute(0, 2, 3, 1).reshape(-1, 4))
     check(statistics["mlp.0"], tokens.reshape(-1, 4))
@@ -152,6 +152,11 @@ def test_windows_count_as_their_image():
 
     model = attach_denoisers(Windows().double(), "mlp")
     assert gather_statistics(model, draw(4, 100, 3), 5)["mlp.0"].count <= 4 * 5
+
+
+def test_a_feature_without_a_batch_is_one_vector():
+    model = attach_denoisers(nn.Sequential(nn.Flatten(0), nn.Linear(3, 1)).double(), "1")
+    check(gather_statistics(model, draw(6, 1, 3).split(1))["1"], draw(6, 3))
 
 
 def test_a_denoised_final_feature_is_measured_too():
