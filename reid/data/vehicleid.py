@@ -73,8 +73,7 @@ def _read_split(tree: Path, name: str, images: dict[str, str]) -> Records:
     rows = []
     for line in lines:
         listed = os.path.basename(line.image)
-        stem, suffix = os.path.splitext(listed)
-        known = images.get(stem if suffix.lower() in IMAGE_SUFFIXES else listed, listed)
+        known = images.get(os.path.splitext(listed)[0], listed)
         rows.append((f"{IMAGES}/{known}", line.pid, UNKNOWN))
     records = Records.from_rows(tree, rows)
     check_listed(path, lines, records)
