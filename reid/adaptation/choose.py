@@ -133,24 +133,42 @@ def _candidate(k: int, shrinkage: float, per_camera: bool, judged: NDArray[np.fl
             f"choosing without labels needs {LEAST_PAIRS} held-out pairs of two cameras, got {len(judged)};"
             " give more images, or set k and the shrinkage yourself"
         )
-    change = judged[:, 1] - judged[:, 0]
-    error = float(change.std(ddof=1) / np.sqrt(len(change)))
+    error = standard_error(judged)
     before, after = judged.mean(axis=0)
     return Candidate(k, shrinkage, per_camera, float(before), float(after), error, len(judged))
+
+
+def standard_error(judged: NDArray[np.float64]) -> float:
+    """Of the mean change between two columns (P, 2)."""
+    return float((judged[:, 1] - judged[:, 0]).std(ddof=1) / np.sqrt(len(judged)))
+
+
+def nearness(before: Features, after: Features, camids: Indices) -> NDArray[np.float64]:
+    """How near partners are in two spaces, beside the best impostor.
+
+    Args:
+        before: (N, D) unit-length features.
+        after: (N, E) unit-length features of the same images.
+        camids: (N,) cameras.
+
+    Returns:
+        (P, 2) log(|x_i - x_j| / |x_i - x_n|) in each space, of the images whose partner j is their mutual
+        nearest in both; n is the nearest but the partner.
+    """
+    spaces = [cross_camera_neighbours(space, camids, 2) for space in (before, after)]
+    links = [_mutual_nearest(indices) for _, indices in spaces]
+    rows = np.flatnonzero((links[0] >= 0) & (links[0] == links[1]))
+    ratios = np.stack([_log_ratio(distances[rows]) for distances, _ in spaces], axis=1)
+    return ratios[np.isfinite(ratios).all(axis=1)]
 
 
 def _judge(
     features: Features, camids: Indices, fitted: NDArray[np.bool_], **setting: object
 ) -> NDArray[np.float64]:
-    """(P, 2) log ratios before and after, of the held-out pairs that are mutual nearest in both spaces."""
+    """The nearness of held-out images before and after what the others fitted."""
     denoiser = fit_camera_noise(features[fitted], camids[fitted], **setting)  # type: ignore[arg-type]
     held_out, cameras = features[~fitted], camids[~fitted]
-    denoised = denoiser.apply(held_out, cameras)
-    spaces = [cross_camera_neighbours(space, cameras, 2) for space in (held_out, denoised)]
-    links = [_mutual_nearest(indices) for _, indices in spaces]
-    rows = np.flatnonzero((links[0] >= 0) & (links[0] == links[1]))
-    ratios = np.stack([_log_ratio(distances[rows]) for distances, _ in spaces], axis=1)
-    return ratios[np.isfinite(ratios).all(axis=1)]
+    return nearness(held_out, denoiser.apply(held_out, cameras), cameras)
 
 
 def _mutual_nearest(indices: Indices) -> Indices:

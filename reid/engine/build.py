@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
+from reid.config import get_default_config
 from reid.data import (
     MotRules,
     ReIDDataset,
@@ -26,6 +27,7 @@ from reid.engine.evaluate import Evaluator
 from reid.engine.optimizer import OptimizerSpec
 from reid.engine.phases import Stage, plan_stages
 from reid.engine.run_folder import RunFolder
+from reid.engine.site import Site
 from reid.engine.steps import DenoiseWeight
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import TrainerSpec
@@ -151,6 +153,41 @@ def build_evaluator(
     loader = plain_loader(dataset.test, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg))
     reranking = ReRanking() if cfg.TEST.RE_RANKING else None
     return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training, reranking)
+
+
+def build_site(name: str, root: Path, header: Header, device: torch.device, batch_size: int) -> Site:
+    """The images of a site, prepared as the checkpoint's header says.
+
+    Args:
+        name: A CSV list or a data set; its training images are adapted to, without their identities.
+        root: What ``name`` is relative to.
+        header: Of the model that is adapted.
+        device: Where features are computed.
+        batch_size: Images a batch.
+
+    Raises:
+        InputError: If there are no training images, or the data set is refused.
+    """
+    cfg = get_default_config()
+    cfg.DATASETS.ROOT_DIR, cfg.TEST.IMS_PER_BATCH = str(root), batch_size
+    dataset = build_dataset(cfg, name, train=True)
+    if len(dataset.train) == 0:
+        raise InputError(
+            f"{dataset.title} must have training images to adapt to, it has none; check its split"
+        )
+    words = describe_training(header.training, dataset.title)
+    evaluator = None
+    if dataset.trials:
+        evaluator = build_evaluator(cfg, dataset, header.preprocessing, device, words)
+    workers = num_workers(cfg)
+    return Site(
+        title=dataset.title,
+        records=dataset.train,
+        images=plain_loader(dataset.train, header.preprocessing, batch_size, workers),
+        shuffled=shuffled_loader(dataset.train, header.preprocessing, batch_size, 0, workers),
+        evaluator=evaluator,
+        header=header,
+    )
 
 
 def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:

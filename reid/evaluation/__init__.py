@@ -1,5 +1,6 @@
 """Evaluation: features, search, metrics, protocols, and results as text and pictures."""
 
+from reid.evaluation.bootstrap import Interval, bootstrap_difference
 from reid.evaluation.evaluator import EvaluationResult, evaluate_trials
 from reid.evaluation.features import FeatureSet, evaluation_mode, extract_features
 from reid.evaluation.latency import LatencyResult, measure_latency
@@ -16,10 +17,12 @@ __all__ = [
     "METRICS",
     "EvaluationResult",
     "FeatureSet",
+    "Interval",
     "LatencyResult",
     "Protocol",
     "ReRanking",
     "RetrievalMetrics",
+    "bootstrap_difference",
     "draw_cmc",
     "draw_ranked_lists",
     "evaluate_retrieval",

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from reid.models.backbone import create_backbone, patch_grid
+from reid.models.embedding import EmbeddingDenoiser
 from reid.models.neck import BNNeck
 from reid.models.output import ReIDOutput
 from reid.models.preprocessing import Preprocessing, check_size
@@ -29,6 +30,7 @@ class ModelSpec:
         drop_path: Stochastic depth of vision transformers.
         last_stride: Stride of a ResNet's last stage, 1 or 2.
         neck_feat: Which feature is retrieved with: before or after the BNNeck.
+        adapted: Whether the retrieval feature goes through an :class:`EmbeddingDenoiser`.
 
     Raises:
         InputError: If a number is outside its range, or ``neck_feat`` is neither.
@@ -40,6 +42,7 @@ class ModelSpec:
     drop_path: float = 0.0
     last_stride: int = 1
     neck_feat: NeckFeat = "before"
+    adapted: bool = False
 
     def __post_init__(self) -> None:
         check_size("image_size", self.image_size)
@@ -82,6 +85,7 @@ class ReIDModel(nn.Module):
         self.neck = BNNeck(self.dim)
         self.classifier = nn.Linear(self.dim, spec.num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
+        self.embedding_denoiser = EmbeddingDenoiser(self.dim) if spec.adapted else None
 
     def forward(self, images: Tensor) -> ReIDOutput:
         """Map images (B, 3, H, W) to features and class scores, in training and evaluation alike."""
@@ -107,4 +111,6 @@ class ReIDModel(nn.Module):
         For training there is the forward pass.
         """
         feat = self.backbone(images)
-        return feat if self.spec.neck_feat == "before" else self.neck(feat)
+        if self.spec.neck_feat == "after":
+            feat = self.neck(feat)
+        return feat if self.embedding_denoiser is None else self.embedding_denoiser(feat)

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-WORDS = {"baseline": "trained on", "label_free": "denoised on", "alternating": "trained and denoised on"}
+WORDS = {
+    "baseline": "trained on",
+    "label_free": "denoised on",
+    "alternating": "trained and denoised on",
+    "adaptation": "adapted to",
+}
+
+WITHOUT_BACKBONE = ("label_free", "adaptation")
 
 
 @dataclass(frozen=True)
@@ -15,7 +22,7 @@ class Training:
         num_images: Training images.
         num_ids: Training identities; 0 where there are no labels.
         num_cameras: Cameras, unknown ones not counted.
-        stage: ``baseline``, ``label_free`` or ``alternating``.
+        stage: ``baseline``, ``label_free``, ``alternating`` or ``adaptation``.
         epochs: Of this stage.
         before: The training that the weights at its start came from; None where that is unknown, or there was
             none but an ImageNet or another pre-training.
@@ -39,7 +46,7 @@ class Training:
 def describe_training(training: Training | None, title: str) -> str:
     """The chain in the words of a protocol, the first training first.
 
-    A further stage on the same images is not named again.
+    A further stage of training on the same images is not named again.
 
     Args:
         training: The last one; None where nothing is known.
@@ -58,9 +65,9 @@ def describe_training(training: Training | None, title: str) -> str:
         chain.insert(0, training)
         training = training.before
     # Without labels only denoisers are trained, so the backbone is of an earlier training.
-    parts = [] if chain and chain[0].stage != "label_free" else ["trained on unknown data"]
+    parts = [] if chain and chain[0].stage not in WITHOUT_BACKBONE else ["trained on unknown data"]
     for before, step in zip([None, *chain], chain, strict=False):
-        if before is None or before.data != step.data:
+        if before is None or before.data != step.data or step.stage == "adaptation":
             data = (
                 f"its {step.train_rule} split"
                 if step.dataset == title

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from sites import site
 
 from reid.adaptation import fit_camera_noise, noise_covariance
 from reid.adaptation.camera_noise import normalise
 from reid.utils import InputError
-from tests.support.sites import site
 
 pytest.importorskip("faiss")
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from sites import site
 
 from reid.adaptation import choose_camera_noise, fit_camera_noise
 from reid.adaptation.choose import Candidate, _halves, _pick
 from reid.utils import InputError
-from tests.support.sites import site
 
 pytest.importorskip("faiss")
 
