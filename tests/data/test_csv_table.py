@@ -111,3 +111,10 @@ def test_an_image_that_is_listed_twice_is_refused_however_it_is_spelled(tmp_path
 def test_images_elsewhere_are_no_repetition(tmp_path):
     paths = ["a.jpg", "../a.jpg", "/a.jpg", "sub/a.jpg", "..a.jpg"]
     assert read_table(write(tmp_path, "path\n" + "\n".join(paths))).paths == paths
+
+
+def test_a_blank_path_beyond_the_first_chunk_is_refused_with_its_line(tmp_path):
+    lines = "".join(f"{number}.jpg,\n" for number in range(CHUNK + 3))
+    assert refusal(write(tmp_path, f"path,pid\n{lines},1\n")).startswith(
+        f"FILE:{CHUNK + 5} must name an image"
+    )
