@@ -23,17 +23,10 @@ def main(words: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="a checkpoint")
-    parser.add_argument(
-        "--images",
-        metavar="CSV",
-        required=True,
-        help="a list of images, or the name of a data set under --root",
-    )
-    parser.add_argument(
-        "--root", metavar="DIR", type=Path, default=Path(), help="what --images is relative to"
-    )
+    parser.add_argument("--images", metavar="CSV", required=True, help="a list, or a data set under --root")
+    parser.add_argument("--root", metavar="DIR", type=Path, default=Path(), help="where --images lies")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the checkpoint to write")
-    parser.add_argument("--k", metavar="K", type=int, help="neighbours an image may be paired with")
+    parser.add_argument("--k", metavar="K", type=int, help="neighbours to pair an image with")
     parser.add_argument("--shrinkage", metavar="R", type=float, help="r, in mean variances of the noise")
     parser.add_argument(
         "--batchnorm", choices=["auto", "on", "off"], default="auto", help="re-estimate its statistics"
@@ -46,10 +39,9 @@ def main(words: Sequence[str]) -> None:
     if args.out.resolve() == args.weights.resolve():
         raise InputError(f"--out must be another file than --weights, got {args.out} for both")
     setup_logging()
-    usual = AdaptSettings()
+    given = {"k": args.k, "shrinkage": args.shrinkage}
     settings = AdaptSettings(
-        k=usual.k if args.k is None else args.k,
-        shrinkage=usual.shrinkage if args.shrinkage is None else args.shrinkage,
+        **{name: value for name, value in given.items() if value is not None},
         choose=args.k is None and args.shrinkage is None and not args.no_cameras,
         batchnorm=args.batchnorm,
         use_cameras=not args.no_cameras,

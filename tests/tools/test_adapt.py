@@ -72,15 +72,16 @@ def test_a_site_gives_a_checkpoint_a_table_and_figures(run, site, tmp_path):
     assert result.code == 0, result.err
     assert "BatchNorm statistics: re-estimated" in result.out
     assert "95 % interval" in result.out
-    model, header = load_checkpoint(out)
+    header = load_checkpoint(out)[1]
     assert header.model.adapted
     assert header.training.stage == "adaptation"
     found = json.loads(figures.read_text())
-    assert found["batchnorm"] and found["denoised"] and found["num_pairs"] > 0
+    assert (found["batchnorm"], found["denoised"]) == (True, True)
+    assert found["num_pairs"] > 0
     assert set(found["models"]) == {"before", "adapted"}
     assert "adapted to" in found["models"]["adapted"]["protocol"]
     again = run("--weights", out, *words(site, tmp_path / "twice.pth")[2:])
-    assert (again.code, again.err.count("\n")) == (2, again.err.count("batch/s") + 1) or again.code == 2
+    assert again.code == 2
     assert "adapted before" in again.err
     assert not (tmp_path / "twice.pth").exists()
 
