@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from reid.data import ReIDDataset, iterate
+from reid.data.matches import count_matches
 from reid.evaluation import (
     EvaluationResult,
     FeatureSet,
@@ -75,4 +76,6 @@ class Evaluator:
             neck_feat=model.spec.neck_feat,
             num_query=round(mean(len(trial.query) for trial in trials)),
             num_gallery=round(mean(len(trial.gallery) for trial in trials)),
+            num_trials=len(trials),
+            one_match=all(count_matches(self.dataset.test, trial).max() == 1 for trial in trials),
         )

@@ -21,6 +21,8 @@ class Protocol:
         neck_feat: Whether features are taken ``before`` or ``after`` the BNNeck.
         num_query: Number of queries.
         num_gallery: Number of gallery images.
+        num_trials: Draws of query and gallery that the figures are means over.
+        one_match: Whether no query has more than one true match, which makes mAP the mean reciprocal rank.
 
     Raises:
         InputError: If the metric or the neck feature is unknown.
@@ -34,6 +36,8 @@ class Protocol:
     neck_feat: str
     num_query: int
     num_gallery: int
+    num_trials: int = 1
+    one_match: bool = False
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -53,5 +57,7 @@ class Protocol:
                 f"feature {self.neck_feat} BNNeck",
                 f"{self.num_query} queries",
                 f"{self.num_gallery} gallery images",
+                *([f"mean of {self.num_trials} trials"] if self.num_trials > 1 else []),
+                *(["mAP is the mean reciprocal rank"] if self.one_match else []),
             ]
         )

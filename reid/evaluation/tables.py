@@ -45,8 +45,15 @@ def _join(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def figure_cells(result: EvaluationResult) -> list[str]:
-    """The cells of a result under ``FIGURES``, percent with one decimal."""
-    return [f"{figure:.1%}" for figure in (result.mean_ap, *(result.cmc[r - 1] for r in REPORTED_RANKS))]
+    """The cells of a result under ``FIGURES``, percent with one decimal.
+
+    Over more than two trials each has its sample standard deviation behind it; two are no sample.
+    """
+    figures = result.as_dict()
+    keys = ("mAP", *(f"R{rank}" for rank in REPORTED_RANKS))
+    if len(result.trials) <= 2:
+        return [f"{figures[key]:.1%}" for key in keys]
+    return [f"{figures[key]:.1%} ± {100 * figures['std'][key]:.1f}" for key in keys]
 
 
 def log_lines(result: EvaluationResult) -> list[str]:

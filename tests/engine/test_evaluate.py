@@ -1,9 +1,11 @@
 import pytest
 import torch
 from small import draw_people, small_config
+from torch.utils.data import DataLoader
 
-from reid.data import load_dataset
+from reid.data import load_dataset, write_synthetic
 from reid.engine.build import build_evaluator
+from reid.engine.evaluate import Evaluator
 from reid.evaluation import FeatureSet, ReRanking, evaluate_trials
 from reid.models import ModelSpec, Preprocessing, ReIDModel
 
@@ -24,3 +26,11 @@ def test_rankings_are_reranked_where_the_configuration_says_so(tmp_path, word, r
     assert evaluator.evaluate(features).as_dict() == expected.as_dict()
     other = evaluate_trials(features, dataset.trials, reranking=None if reranking else ReRanking())
     assert expected.mean_ap != other.mean_ap
+
+
+def test_one_gallery_image_an_identity_makes_map_the_mean_reciprocal_rank(tmp_path):
+    write_synthetic("vehicleid", tmp_path, num_train_ids=4, num_test_ids=6)
+    dataset = load_dataset("vehicleid", tmp_path, train=False)
+    evaluator = Evaluator(dataset, DataLoader([]), "cosine", torch.device("cpu"), "trained on nothing")
+    words = evaluator.protocol(ReIDModel(ModelSpec("vit_micro", (32, 32), 3))).describe()
+    assert words.endswith("mean of 10 trials, mAP is the mean reciprocal rank")

@@ -26,6 +26,10 @@ def test_describe_names_everything_in_one_line():
         ({"reranking": True}, ", re-ranking, no flip, feature before BNNeck, "),
         ({"flip": True}, ", no re-ranking, flip, feature before BNNeck, "),
         ({"neck_feat": "after"}, ", no re-ranking, no flip, feature after BNNeck, "),
+        (
+            {"num_trials": 10, "one_match": True},
+            " images, mean of 10 trials, mAP is the mean reciprocal rank",
+        ),
     ],
 )
 def test_describe_names_each_choice(change, words):

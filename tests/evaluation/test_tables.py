@@ -47,6 +47,13 @@ def test_a_result_s_cells_stand_under_their_names():
     ]
 
 
+def test_several_draws_show_their_deviation_and_two_sides_do_not():
+    other = RetrievalMetrics(0.7634, 0.5, CMC, np.array([0.7634]), 1, 1, 10)
+    three = figure_cells(EvaluationResult((*RESULT.trials, other, *RESULT.trials)))
+    assert three[:2] == ["69.7% ± 5.8", "84.8% ± 0.0"]
+    assert figure_cells(EvaluationResult((*RESULT.trials, other)))[0] == "71.3%"
+
+
 def test_log_lines_are_those_people_grep_for():
     assert log_lines(RESULT) == [
         "mAP: 66.3%",
