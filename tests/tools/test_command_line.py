@@ -144,7 +144,7 @@ def test_bad_words_are_refused_and_nothing_is_written(run, people, tmp_path, ove
 @pytest.mark.parametrize(
     ("flag", "number", "needle"),
     [
-        ("--cameras", 10**9, "num_cameras of a synthetic data set must be in 2..99, got 1000000000"),
+        ("--cameras", 10**9, "num_cameras of a synthetic"),
         ("--train-ids", 10**9, "num_train_ids of"),
         ("--test-ids", -1, "num_test_ids of"),
         ("--seed", -1, "seed of"),
