@@ -20,7 +20,7 @@ class Layout(NamedTuple):
 
     dataset: str
     write: Callable[[Path, Plan], None]
-    most_cameras: int = 15
+    most_cameras: int = 0  # where the layout holds fewer than a drawn set may have
     num_cameras: int = 4  # where none are asked for
 
 
@@ -56,8 +56,8 @@ def write_synthetic(
         raise InputError(unknown_choice("layout", layout, LAYOUTS))
     chosen = LAYOUTS[layout]
     cameras = chosen.num_cameras if num_cameras is None else num_cameras
-    if cameras > chosen.most_cameras:
-        most = chosen.most_cameras
+    most = chosen.most_cameras
+    if most and cameras > most:
         raise InputError(f"num_cameras of a synthetic {layout} must be at most {most}, got {cameras}")
     chosen.write(root, Plan(num_train_ids, num_test_ids, cameras, images_per_camera, image_size, seed))
 
@@ -100,14 +100,14 @@ def _draw_cuhk03_np(folder: Path, plan: Plan) -> None:
 
 
 LAYOUTS = {
-    "market1501": Layout("market1501", _write_market, most_cameras=99),
+    "market1501": Layout("market1501", _write_market),
     "dukemtmc": Layout("dukemtmc", partial(_write, "DukeMTMC-reID", _draw_duke), most_cameras=8),
     "occ_duke": Layout("occ_duke", partial(_write, "Occluded-Duke", _draw_duke), most_cameras=8),
-    "msmt17": Layout("msmt17", _write_msmt),
+    "msmt17": Layout("msmt17", _write_msmt, most_cameras=15),
     "cuhk03": Layout("cuhk03", partial(_write, "CUHK03", draw_cuhk03), most_cameras=2, num_cameras=2),
     "cuhk03_np": Layout(
         "cuhk03", partial(_write, "CUHK03-NP", _draw_cuhk03_np), most_cameras=2, num_cameras=2
     ),
     "veri": Layout("veri", partial(_write, "VeRi-776", _draw_veri), most_cameras=20),
-    "vehicleid": Layout("vehicleid", partial(_write, "VehicleID", draw_vehicleid), most_cameras=99),
+    "vehicleid": Layout("vehicleid", partial(_write, "VehicleID", draw_vehicleid)),
 }
