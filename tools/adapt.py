@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reid.engine.adapt import AdaptSettings, adapt
-from reid.engine.build import build_site
+from reid.engine.build_data import build_site
 from reid.models import load_checkpoint, save_checkpoint
 from reid.utils import InputError, pick_device, setup_logging, write_json
 from reid.utils.cli import OneLineParser, add_json_option, run_tool

@@ -14,7 +14,7 @@ from pathlib import Path
 from reid.config import load_config
 from reid.data import LOADERS, ReIDDataset
 from reid.data.check import HEADER, FoundSet, find_sets, report_sets
-from reid.engine.build import build_dataset
+from reid.engine.build_data import build_dataset
 from reid.evaluation import format_table
 from reid.utils import InputError, setup_logging, write_json
 from reid.utils.cli import OneLineParser, run_tool

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reid.config import load_config
 from reid.engine import compare
-from reid.engine.build import build_datasets, build_evaluators
+from reid.engine.build_data import build_datasets, build_evaluators
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
 from reid.utils import InputError, pick_device, setup_logging, write_json

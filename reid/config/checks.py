@@ -17,6 +17,7 @@ CHOICES = {
     "DATASETS.CUHK03_BOXES": ("", "labeled", "detected"),
     "DATASETS.CUHK03_PROTOCOL": ("new", "classic"),
     "DATASETS.VEHICLEID_TEST_SIZE": (800, 1600, 2400),
+    "DATALOADER.DECODER": ("pillow", "opencv"),
     "TEST.NECK_FEAT": ("before", "after"),
     "TEST.METRIC": ("cosine", "euclidean"),
 }

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from reid.data.image_dataset import ImageDataset
-from reid.data.read_image import read_image
+from reid.data.read_image import Decoder, read_image
 from reid.data.records import Records
 from reid.data.transforms import SizedTransform
 from reid.utils import InputError
@@ -71,13 +71,16 @@ class CachedImages(ImageDataset):
         records: The images; their pids are passed on as they are.
         transform: Its resize is what is kept.
         megabytes: The most memory, in units of 1,000,000 bytes.
+        decoder: As in ``read_image``.
 
     Raises:
         InputError: As ``ImageCache``.
     """
 
-    def __init__(self, records: Records, transform: SizedTransform, megabytes: int) -> None:
-        super().__init__(records, transform)
+    def __init__(
+        self, records: Records, transform: SizedTransform, megabytes: int, decoder: Decoder = "pillow"
+    ) -> None:
+        super().__init__(records, transform, decoder)
         self.sized = transform
         self.cache = ImageCache(len(records), transform.size, megabytes)
 
@@ -89,6 +92,6 @@ class CachedImages(ImageDataset):
         """
         resized = self.cache.get(index)
         if resized is None:
-            resized = self.sized.resize(read_image(self.records.path(index)))
+            resized = self.sized.resize(read_image(self.records.path(index), self.decoder))
             self.cache.put(index, resized)
         return self.sized.finish(resized)

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from reid.data.read_image import read_image
+from reid.data.read_image import Decoder, read_image
 from reid.data.records import Records
 
 Transform = Callable[[Image.Image], Tensor]
@@ -36,10 +36,12 @@ class ImageDataset(Dataset[Batch]):
     Args:
         records: The images; their pids are passed on as they are.
         transform: From an RGB image to a (3, H, W) float32 tensor.
+        decoder: As in ``read_image``.
     """
 
-    def __init__(self, records: Records, transform: Transform) -> None:
+    def __init__(self, records: Records, transform: Transform, decoder: Decoder = "pillow") -> None:
         self.records = records
+        self.decoder = decoder
         self.transform = transform
 
     def __len__(self) -> int:
@@ -60,4 +62,4 @@ class ImageDataset(Dataset[Batch]):
         Raises:
             ImageError: If the image cannot be read.
         """
-        return self.transform(read_image(self.records.path(index)))
+        return self.transform(read_image(self.records.path(index), self.decoder))

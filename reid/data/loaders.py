@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from reid.data.image_cache import CachedImages
 from reid.data.image_dataset import Batch, ImageDataset, Transform
 from reid.data.labels import relabel
+from reid.data.read_image import Decoder
 from reid.data.records import Records
 from reid.data.samplers import PKSampler, ShuffledSampler
 from reid.data.transforms import SizedTransform
@@ -105,6 +106,7 @@ def train_loader(
     seed: int,
     num_workers: int,
     cache_mb: int = 0,
+    decoder: Decoder = "pillow",
 ) -> DataLoader[Batch]:
     """Batches of P x K images whose ``pids`` are class labels 0..C-1, numbered as ``relabel`` does.
 
@@ -117,7 +119,7 @@ def train_loader(
         TypeError: If images are to be kept and the transform is no ``SizedTransform``.
     """
     labels, _ = relabel(records.pids)
-    images = _images(replace(records, pids=labels), transform, cache_mb)
+    images = _images(replace(records, pids=labels), transform, cache_mb, decoder)
     batches = SeededBatches(PKSampler(labels, num_ids, num_instances, seed), seed)
     return _loader(
         SeededImages(images), num_workers, batch_sampler=batches, persistent_workers=num_workers > 0
@@ -131,6 +133,7 @@ def shuffled_loader(
     seed: int,
     num_workers: int,
     cache_mb: int = 0,
+    decoder: Decoder = "pillow",
 ) -> DataLoader[Batch]:
     """Every image once an epoch in random order, labels untouched, for training without them.
 
@@ -142,12 +145,16 @@ def shuffled_loader(
         TypeError: If images are to be kept and the transform is no ``SizedTransform``.
     """
     batches = SeededBatches(ShuffledSampler(len(records), batch_size, seed), seed)
-    images = _images(records, transform, cache_mb)
+    images = _images(records, transform, cache_mb, decoder)
     return _loader(SeededImages(images), num_workers, batch_sampler=batches)
 
 
 def plain_loader(
-    records: Records, transform: Transform, batch_size: int, num_workers: int
+    records: Records,
+    transform: Transform,
+    batch_size: int,
+    num_workers: int,
+    decoder: Decoder = "pillow",
 ) -> DataLoader[Batch]:
     """Every image once, in the records' order, for feature extraction; the last batch may be smaller.
 
@@ -156,7 +163,7 @@ def plain_loader(
     """
     if batch_size < 1:
         raise InputError(f"the batch size must be at least 1, got {batch_size}")
-    return _loader(ImageDataset(records, transform), num_workers, batch_size=batch_size)
+    return _loader(ImageDataset(records, transform, decoder), num_workers, batch_size=batch_size)
 
 
 def set_epoch(loader: DataLoader[Batch], epoch: int) -> None:
@@ -186,12 +193,12 @@ def iterate(loader: DataLoader[Batch]) -> Iterator[Batch]:
         raise kind(last_line.removeprefix(f"{kind.__module__}.{kind.__qualname__}: ")) from None
 
 
-def _images(records: Records, transform: Transform, cache_mb: int) -> ImageDataset:
+def _images(records: Records, transform: Transform, cache_mb: int, decoder: Decoder) -> ImageDataset:
     if not cache_mb:
-        return ImageDataset(records, transform)
+        return ImageDataset(records, transform, decoder)
     if not isinstance(transform, SizedTransform):
         raise TypeError(f"only what a SizedTransform resizes can be kept, got {type(transform).__name__}")
-    return CachedImages(records, transform, cache_mb)
+    return CachedImages(records, transform, cache_mb, decoder)
 
 
 def _loader(images: Dataset[Batch], num_workers: int, **options: Any) -> DataLoader[Batch]:

@@ -1,10 +1,13 @@
 """One image file to RGB pixels: the only place that opens images.
 
-Pillow decodes, because the field's features were made with it: the pixels are those of its
-``convert("RGB")``. The orientation that a camera notes in EXIF is not applied, grey levels are repeated, and
-transparency is dropped, as all of TransReID, fast-reid and torchreid do. OpenCV's decoder is faster, but
-Pillow's resize needs its image back, and with that copy 1 % to 9 % of an image's time are left of the gain:
-too little for a second decoder with other rules (``benchmarks/read_images.py``).
+Pillow decodes unless OpenCV is asked for, because the field's features were made with it: the pixels are
+those of its ``convert("RGB")``. The orientation that a camera notes in EXIF is not applied, grey levels are
+repeated, and transparency is dropped, as all of TransReID, fast-reid and torchreid do.
+
+OpenCV decodes RGB and grey images of 8 bits. It is faster, but Pillow's antialiased resize needs its image
+back, and with that copy 1 % to 9 % of an image's time are left of the gain (``benchmarks/read_images.py``).
+Of lossless images its pixels are the same; of JPEG they differ by at most 3 grey levels where the two have
+different decoders inside, and by none where they share one.
 """
 
 import io
@@ -12,23 +15,33 @@ import os
 import stat
 import struct
 from pathlib import Path
+from typing import Literal
 
+import cv2
+import numpy as np
 from PIL import Image
 
 from reid.utils import InputError
+
+Decoder = Literal["pillow", "opencv"]
+OPENCV = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class ImageError(InputError):
     """An image cannot be read; the message names it."""
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, decoder: Decoder = "pillow") -> Image.Image:
     """Decode an image completely, as RGB.
+
+    Args:
+        path: The image file.
+        decoder: ``pillow``, or ``opencv`` where it follows the same rules: RGB and grey images of 8 bits.
 
     Raises:
         ImageError: If it is missing, no regular file, empty, cut short or not an image.
     """
-    return decode_image(read_bytes(path), path)
+    return decode_image(read_bytes(path), path, decoder)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -52,14 +65,19 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def decode_image(data: bytes, path: Path) -> Image.Image:
-    """Decode the content of the image file ``path`` completely, as RGB.
+def decode_image(data: bytes, path: Path, decoder: Decoder = "pillow") -> Image.Image:
+    """Decode the content of the image file ``path`` completely, as RGB; see :func:`read_image`.
 
     Raises:
         ImageError: If it is cut short or not an image.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if decoder == "opencv" and image.mode in ("RGB", "L") and "transparency" not in image.info:
+                pixels = cv2.imdecode(np.frombuffer(data, np.uint8), OPENCV)
+                if pixels is not None:
+                    return Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+                # What OpenCV cannot decode, Pillow decodes or says what is wrong with.
             image.load()
             # Most images are RGB already, and convert would copy them.
             return image if image.mode == "RGB" else image.convert("RGB")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from yacs.config import CfgNode
 
 from reid.models.header import DenoiseSpec
@@ -17,6 +18,9 @@ def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
         InputError: If the backbone is unknown, does not fit the image sizes, or the weights do not fit.
     """
     model = ReIDModel(build_model_spec(cfg, num_classes), build_preprocessing(cfg))
+    if cfg.MODEL.CHANNELS_LAST:
+        # Images need no change: a convolution follows the layout of its weight.
+        model.to(memory_format=torch.channels_last)
     if cfg.MODEL.PRETRAIN_PATH:
         load_pretrained(model, Path(cfg.MODEL.PRETRAIN_PATH), cfg.MODEL.PRETRAIN_HW_RATIO)
     return model

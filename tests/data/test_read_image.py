@@ -33,36 +33,26 @@ def rotated_by_exif():
     return encoded("JPEG", exif=exif)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        encoded("PNG"),
-        *(encoded("PNG", mode) for mode in ("L", "LA", "P", "RGBA", "1", "I;16")),
-        encoded("PNG", transparency=(0, 0, 0)),
-        encoded("JPEG"),
-        encoded("JPEG", "L"),
-        encoded("JPEG", "CMYK"),
-        encoded("JPEG", progressive=True),
-        encoded("JPEG") + b"bytes after the end",
-        rotated_by_exif(),
-    ],
-    ids=[
-        "png",
-        "grey",
-        "grey_alpha",
-        "palette",
-        "alpha",
-        "bilevel",
-        "16_bit",
-        "transparent",
-        "jpeg",
-        "grey_jpeg",
-        "cmyk",
-        "progressive",
-        "trailing",
-        "exif",
-    ],
-)
+CASES = {
+    "png": encoded("PNG"),
+    "grey": encoded("PNG", "L"),
+    "grey_alpha": encoded("PNG", "LA"),
+    "palette": encoded("PNG", "P"),
+    "alpha": encoded("PNG", "RGBA"),
+    "bilevel": encoded("PNG", "1"),
+    "16_bit": encoded("PNG", "I;16"),
+    "transparent": encoded("PNG", transparency=(0, 0, 0)),
+    "jpeg": encoded("JPEG"),
+    "grey_jpeg": encoded("JPEG", "L"),
+    "cmyk": encoded("JPEG", "CMYK"),
+    "progressive": encoded("JPEG", progressive=True),
+    "trailing": encoded("JPEG") + b"bytes after the end",
+    "exif": rotated_by_exif(),
+}
+all_cases = pytest.mark.parametrize("data", CASES.values(), ids=CASES.keys())
+
+
+@all_cases
 def test_pixels_are_those_of_pillows_conversion(tmp_path, data):
     path = tmp_path / "image.jpg"
     path.write_bytes(data)
@@ -128,3 +118,27 @@ def test_damage_anywhere_gives_an_image_or_an_image_error(tmp_path, kind):
         except ImageError:
             refused += 1
     assert refused > 20
+
+
+@all_cases
+def test_opencv_follows_the_same_rules_within_three_grey_levels_of_jpeg(tmp_path, data):
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    by_pillow = np.asarray(read_image(path), np.int16)
+    by_opencv = np.asarray(read_image(path, "opencv"), np.int16)
+    most = 3 if data[:2] == b"\xff\xd8" else 0
+    assert np.abs(by_opencv - by_pillow).max() <= most
+
+
+def test_opencv_decodes_what_it_is_asked_to(tmp_path, monkeypatch):
+    path = tmp_path / "image.png"
+    path.write_bytes(encoded("PNG"))
+    monkeypatch.setattr("cv2.imdecode", lambda *_: np.full((2, 2, 3), (1, 2, 3), np.uint8))
+    assert np.asarray(read_image(path, "opencv"))[0, 0].tolist() == [3, 2, 1]
+
+
+def test_damage_is_refused_alike_by_opencv(tmp_path):
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0 no image")
+    with pytest.raises(ImageError, match=re.escape(str(path))):
+        read_image(path, "opencv")

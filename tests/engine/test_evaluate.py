@@ -4,7 +4,7 @@ from small import draw_people, small_config
 from torch.utils.data import DataLoader
 
 from reid.data import load_dataset, write_synthetic
-from reid.engine.build import build_evaluator
+from reid.engine.build_data import build_evaluator
 from reid.engine.evaluate import Evaluator
 from reid.evaluation import FeatureSet, ReRanking, evaluate_trials
 from reid.models import ModelSpec, Preprocessing, ReIDModel

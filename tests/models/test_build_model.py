@@ -80,3 +80,14 @@ def test_a_resnet_works_at_a_test_size_of_its_own():
 def test_a_pre_training_that_is_missing_is_refused():
     with pytest.raises(InputError, match=r"weights not found: none\.pth does not exist"):
         build_model(load_config(None, [*SMALL, "MODEL.PRETRAIN_PATH", "none.pth"]), 9)
+
+
+def test_channels_last_is_the_same_network():
+    words = ["MODEL.NAME", "resnet10", "INPUT.SIZE_TRAIN", "[64,32]", "INPUT.SIZE_TEST", "[64,32]"]
+    plain = build_model(load_config(None, words), 3).eval()
+    model = build_model(load_config(None, [*words, "MODEL.CHANNELS_LAST", "True"]), 3).eval()
+    model.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    weight = model.backbone.layer1[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(model.embed(images), plain.embed(images), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,172 @@
+"""From a configuration to data: data sets, their batches and their evaluation."""
+
+import logging
+import os
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
+
+from reid.config import get_default_config
+from reid.data import (
+    MotRules,
+    ReIDDataset,
+    load_dataset,
+    plain_loader,
+    shuffled_loader,
+    train_loader,
+    train_transform,
+)
+from reid.engine.checks import check_batches, check_trials
+from reid.engine.evaluate import Evaluator
+from reid.engine.site import Site
+from reid.evaluation import ReRanking
+from reid.models import Header, Preprocessing, Training, describe_training
+from reid.utils import InputError
+
+logger = logging.getLogger(__name__)
+
+MOST_WORKERS = 8
+
+
+def build_datasets(cfg: CfgNode, *, train: bool) -> dict[str, ReIDDataset]:
+    """The data sets of ``cfg`` by name; training images are looked for only where they are wanted."""
+    return {name: build_dataset(cfg, name, train=train) for name in cfg.DATASETS.NAMES}
+
+
+def build_dataset(cfg: CfgNode, name: str, *, train: bool, test: bool = True) -> ReIDDataset:
+    """The data set ``name``, in the version that ``cfg`` asks for; the rest is as in ``load_dataset``."""
+    return load_dataset(
+        name,
+        Path(cfg.DATASETS.ROOT_DIR),
+        train=train,
+        test=test,
+        msmt_use_val=cfg.DATASETS.MSMT_USE_VAL,
+        msmt_version=cfg.DATASETS.MSMT_VERSION,
+        market_distractors=cfg.DATASETS.MARKET_DISTRACTORS,
+        cuhk03_boxes=cfg.DATASETS.CUHK03_BOXES,
+        cuhk03_protocol=cfg.DATASETS.CUHK03_PROTOCOL,
+        cuhk03_split=cfg.DATASETS.CUHK03_SPLIT,
+        vehicleid_test_size=cfg.DATASETS.VEHICLEID_TEST_SIZE,
+        folders_seed=cfg.DATASETS.FOLDERS_SEED,
+        mot_rules=MotRules(
+            cfg.DATASETS.MOT_GAP,
+            cfg.DATASETS.MOT_MIN_VISIBILITY,
+            cfg.DATASETS.MOT_MIN_HEIGHT,
+            Path(cfg.DATASETS.MOT_CACHE_DIR) if cfg.DATASETS.MOT_CACHE_DIR else None,
+        ),
+    )
+
+
+def build_evaluators(
+    cfg: CfgNode,
+    datasets: dict[str, ReIDDataset],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    training: Training | None,
+) -> dict[str, Evaluator]:
+    """An evaluation for each data set with query and gallery; the others are named in a warning.
+
+    Raises:
+        InputError: If in a set no query has a true match.
+    """
+    evaluators = {}
+    for name, dataset in datasets.items():
+        if dataset.trials:
+            words = describe_training(training, dataset.title)
+            evaluators[name] = build_evaluator(cfg, dataset, preprocessing, device, words)
+        else:
+            logger.warning("%s has no query and gallery images: it is not evaluated", dataset.title)
+    return evaluators
+
+
+def build_evaluator(
+    cfg: CfgNode,
+    dataset: ReIDDataset,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    training: str,
+) -> Evaluator:
+    """The evaluation of ``cfg`` on the test images of ``dataset``, prepared as the model wants them.
+
+    Raises:
+        InputError: If there is no query and gallery, or no query has a true match.
+    """
+    if not dataset.trials:
+        raise InputError(f"{dataset.title} has no query and gallery images; there is nothing to evaluate")
+    check_trials(dataset)
+    loader = plain_loader(
+        dataset.test, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg), cfg.DATALOADER.DECODER
+    )
+    reranking = ReRanking() if cfg.TEST.RE_RANKING else None
+    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training, reranking)
+
+
+def build_site(name: str, root: Path, header: Header, device: torch.device, batch_size: int) -> Site:
+    """The images of a site, prepared as the checkpoint's header says.
+
+    Args:
+        name: A CSV list or a data set; its training images are adapted to, without their identities.
+        root: What ``name`` is relative to.
+        header: Of the model that is adapted.
+        device: Where features are computed.
+        batch_size: Images a batch.
+
+    Raises:
+        InputError: If there are no training images, or the data set is refused.
+    """
+    cfg = get_default_config()
+    cfg.DATASETS.ROOT_DIR, cfg.TEST.IMS_PER_BATCH = str(root), batch_size
+    dataset = build_dataset(cfg, name, train=True)
+    if len(dataset.train) == 0:
+        raise InputError(
+            f"{dataset.title} must have training images to adapt to, it has none; check its split"
+        )
+    words = describe_training(header.training, dataset.title)
+    evaluator = None
+    if dataset.trials:
+        evaluator = build_evaluator(cfg, dataset, header.preprocessing, device, words)
+    workers = num_workers(cfg)
+    return Site(
+        title=dataset.title,
+        records=dataset.train,
+        images=plain_loader(dataset.train, header.preprocessing, batch_size, workers),
+        shuffled=shuffled_loader(dataset.train, header.preprocessing, batch_size, 0, workers),
+        evaluator=evaluator,
+        header=header,
+    )
+
+
+def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:
+    """P x K batches where a phase needs labels, shuffled ones where none does.
+
+    Raises:
+        InputError: If batches of this size could not be learned from.
+    """
+    transform = train_transform(
+        tuple(cfg.INPUT.SIZE_TRAIN),
+        cfg.INPUT.PIXEL_MEAN,
+        cfg.INPUT.PIXEL_STD,
+        flip_prob=cfg.INPUT.PROB,
+        padding=cfg.INPUT.PADDING,
+        erase_prob=cfg.INPUT.RE_PROB,
+        color_jitter=cfg.INPUT.COLOR_JITTER,
+        hue_jitter=cfg.INPUT.HUE_JITTER,
+        grayscale_prob=cfg.INPUT.GRAYSCALE_PROB,
+        affine_degrees=cfg.INPUT.AFFINE_DEGREES,
+        affine_scale=cfg.INPUT.AFFINE_SCALE,
+    )
+    batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+    seed, options = cfg.SOLVER.SEED, (num_workers(cfg), cfg.DATALOADER.CACHE_MB, cfg.DATALOADER.DECODER)
+    if labelled:
+        check_batches(dataset.train.num_pids, batch, instances, cfg.MODEL.TRIPLET_LOSS_WEIGHT > 0)
+        return train_loader(dataset.train, transform, batch // instances, instances, seed, *options)
+    return shuffled_loader(dataset.train, transform, batch, seed, *options)
+
+
+def num_workers(cfg: CfgNode) -> int:
+    """Worker processes for reading images."""
+    if cfg.DATALOADER.NUM_WORKERS >= 0:
+        return int(cfg.DATALOADER.NUM_WORKERS)
+    return min(os.cpu_count() or 1, MOST_WORKERS)
