@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 import faiss
-import torch
 from support import clock, describe_machine, draw_side, peak_mb, ratio_cells, size_parser
 
 from reid.evaluation import evaluate_retrieval, format_table
@@ -20,8 +19,6 @@ K = 50
 def main(words: Sequence[str]) -> None:
     sizes = {"queries": 11659, "gallery": 82161, "width": 768, "identities": 3060, "rounds": 3}
     args = size_parser(__doc__, "python benchmarks/evaluation.py --queries 2000", **sizes).parse_args(words)
-    torch.set_num_threads(args.threads)
-    faiss.omp_set_num_threads(args.threads)
     query = draw_side(args.queries, args.width, args.identities, seed=1)
     gallery = draw_side(args.gallery, args.width, args.identities, seed=2)
     columns = [column for pair in zip(query, gallery, strict=True) for column in pair]

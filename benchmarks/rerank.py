@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from support import clock, describe_machine, draw_side, peak_mb, ratio_cells, size_parser
 
 from reid.evaluation import format_table, reranked_distances
@@ -25,7 +24,6 @@ def main(words: Sequence[str]) -> None:
     parser = size_parser(__doc__, "python benchmarks/rerank.py --queries 500 --gallery 3000", **sizes)
     parser.add_argument("--sparse-only", action="store_true", help="leave the dense definition out")
     args = parser.parse_args(words)
-    torch.set_num_threads(args.threads)
     query = draw_side(args.queries, args.width, args.identities, seed=1).feats
     gallery = draw_side(args.gallery, args.width, args.identities, seed=2).feats
     before = peak_mb()

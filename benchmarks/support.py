@@ -30,13 +30,13 @@ class Seconds(NamedTuple):
 
 
 def size_parser(description: str, example: str, **defaults: int) -> OneLineParser:
-    """A parser with an option for each of the counts in ``defaults``, and for the threads."""
+    """A parser with an option for each of the counts in ``defaults``."""
     parser = OneLineParser(
         description=description,
-        epilog=f"example: {example}",
+        epilog=f"example: {example}; the variable OMP_NUM_THREADS sets the threads of all",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, default in {**defaults, "threads": torch.get_num_threads()}.items():
+    for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=count, default=default, metavar="N", help=f"number of {name}")
     return parser
 

@@ -118,8 +118,8 @@ def evaluate_retrieval(
     scores = np.full((len(query), 3), np.nan)
     evaluated = [row for row, (matches, _) in enumerate(found) if len(matches)]
     if evaluated:
-        compare = _comparison(query, gallery, metric, reranking)
-        chunk_size = max(1, min(chunk_size, MAX_PAIRS // len(gallery)))
+        chunk_size = max(1, min(chunk_size, MAX_PAIRS // len(gallery), len(evaluated)))
+        compare = _comparison(query, gallery, metric, reranking, chunk_size)
         # Counting spends its time outside the interpreter's lock.
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for start in range(0, len(evaluated), chunk_size):
@@ -130,11 +130,12 @@ def evaluate_retrieval(
 
 
 def _comparison(
-    query: Tensor, gallery: Tensor, metric: str, reranking: ReRanking | None
+    query: Tensor, gallery: Tensor, metric: str, reranking: ReRanking | None, chunk_size: int
 ) -> Callable[[Tensor], Tensor]:
-    """What maps query rows (B,) to their similarities (B, G)."""
+    """What maps up to ``chunk_size`` query rows (B,) to similarities (B, G), good until the next call."""
     if reranking is None:
-        return lambda rows: similarity(query[rows.to(query.device)], gallery, metric)
+        out = query.new_empty(chunk_size, len(gallery))
+        return lambda rows: similarity(query[rows.to(query.device)], gallery, metric, out[: len(rows)])
     reranked = KReciprocal(query, gallery, metric, reranking)
     return lambda rows: reranked.distances(rows).neg_()
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from reid.evaluation.similarity import pair_similarity, prepare_features, similarity, stable_top
 from reid.utils import InputError
 
-CHUNK = 256  # images compared with all others at a time
+CHUNK = 1024  # images compared with all others at a time, at most
+SHARED = 32  # queries whose encodings are compared at a time
 MAX_PAIRS = 1 << 26  # similarities held at a time
-GATHERED = 1 << 22  # numbers of features gathered at a time
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def reranked_distances(
     reranking: ReRanking | None = None,
     *,
     metric: str = "cosine",
-    chunk_size: int = CHUNK,
+    chunk_size: int = 256,
 ) -> Iterator[Tensor]:
     """Re-ranked distances of the queries to the whole gallery, some queries at a time.
 
@@ -111,36 +111,41 @@ class KReciprocal:
 
     def distances(self, rows: Tensor) -> Tensor:
         """Re-ranked distances (B, G) of the queries ``rows`` (B,)."""
-        shared = np.stack([self._shared(row) for row in rows.tolist()])
+        parts = [self._of_query[part.numpy()] for part in rows.cpu().split(SHARED)]
+        shared = np.concatenate([self._shared(part) for part in parts])
         jaccard = torch.from_numpy(1 - shared / (2 - shared)).to(self._query.device)
         rows = rows.to(self._query.device)
         sim_mat = similarity(self._query[rows], self._gallery, self._metric)
         original = _scaled(sim_mat, self._farthest[rows, None], self._metric)
         return original.mul_(self._lambda).add_(jaccard, alpha=1 - self._lambda)
 
-    def _shared(self, row: int) -> NDArray[np.float32]:
-        """Σ min(V_query, V_g) for every gallery image g, (G,); columns where the query is 0 add nothing."""
-        start, end = self._of_query.indptr[row : row + 2]
-        columns = self._of_gallery[:, self._of_query.indices[start:end]]
-        own = np.repeat(self._of_query.data[start:end], np.diff(columns.indptr))
-        smaller = np.minimum(own, columns.data)
-        return np.bincount(columns.indices, smaller, minlength=len(self._gallery)).astype(np.float32)
+    def _shared(self, encodings: sparse.csr_array) -> NDArray[np.float32]:
+        """Σ min(V_p, V_g) of queries p (B, N) and every gallery image g, (B, G).
+
+        Columns where V_p is 0 add nothing, so the others are all that is looked at.
+        """
+        columns = self._of_gallery[:, encodings.indices]
+        counts = np.diff(columns.indptr)
+        smaller = np.minimum(np.repeat(encodings.data, counts), columns.data)
+        num_query, num_gallery = encodings.shape[0], len(self._gallery)
+        query_of_entry = np.repeat(np.arange(num_query), np.diff(encodings.indptr))
+        places = np.repeat(query_of_entry * num_gallery, counts) + columns.indices
+        shared = np.bincount(places, smaller, minlength=num_query * num_gallery)
+        return shared.reshape(num_query, num_gallery).astype(np.float32)
 
 
 def _nearest(images: Tensor, count: int, metric: str) -> tuple[NDArray[np.int64], Tensor]:
     """Each image's ``count`` nearest, itself first, (N, count); and the squared distance to its farthest."""
     neighbours, farthest = [], []
-    for rows in torch.arange(len(images), device=images.device).split(_chunk_size(len(images))):
-        sim_mat = similarity(images[rows], images, metric)
+    chunk_size = max(1, min(CHUNK, MAX_PAIRS // len(images), len(images)))
+    out = images.new_empty(chunk_size, len(images))
+    for rows in torch.arange(len(images), device=images.device).split(chunk_size):
+        sim_mat = similarity(images[rows], images, metric, out[: len(rows)])
         farthest.append(_squared_distance(sim_mat.amin(dim=1), metric))
         # Its copies are as near as an image is to itself.
         sim_mat[torch.arange(len(rows)), rows] = torch.inf
         neighbours.append(stable_top(sim_mat, count)[1].cpu())
     return torch.cat(neighbours).numpy(), torch.cat(farthest)
-
-
-def _chunk_size(num_images: int) -> int:
-    return max(1, min(CHUNK, MAX_PAIRS // num_images))
 
 
 def _squared_distance(sim_mat: Tensor, metric: str) -> Tensor:
@@ -182,13 +187,8 @@ def _encode(sets: sparse.csr_array, images: Tensor, farthest: Tensor, metric: st
     """V before averaging, (N, N) float32 with rows that sum to 1."""
     counts = np.diff(sets.indptr)
     first, second = np.repeat(np.arange(len(counts)), counts), sets.indices
-    step = max(1, GATHERED // images.shape[1])
-    weights = np.empty(len(first), np.float32)
-    for start in range(0, len(first), step):
-        p = torch.from_numpy(first[start : start + step]).to(images.device)
-        g = torch.from_numpy(second[start : start + step]).to(images.device)
-        distance = _scaled(pair_similarity(images[p], images[g], metric), farthest[p], metric)
-        weights[start : start + step] = distance.neg_().exp_().cpu().numpy()
+    similarities = torch.from_numpy(pair_similarity(images, first, second, metric))
+    weights = np.exp(-_scaled(similarities, farthest.cpu()[torch.from_numpy(first)], metric).numpy())
     # No row is empty: an image is in its own set.
     weights /= np.repeat(np.add.reduceat(weights, sets.indptr[:-1]), counts)
     return sparse.csr_array((weights, sets.indices, sets.indptr), shape=sets.shape)

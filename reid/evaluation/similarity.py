@@ -3,14 +3,19 @@
 Search and metrics share it, so that they rank alike.
 """
 
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.utils import InputError, unknown_choice
 
 METRICS = ("cosine", "euclidean")
 ROWS = 4096  # squared at a time
+GATHERED = 1 << 18  # numbers of single rows gathered at a time: 1 MB stays in a core's cache
 
 
 def prepare_features(query: Tensor, gallery: Tensor, metric: str) -> tuple[Tensor, Tensor]:
@@ -67,7 +72,7 @@ def check_finite(features: Tensor, name: str) -> None:
         )
 
 
-def similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
+def similarity(query: Tensor, gallery: Tensor, metric: str, out: Tensor | None = None) -> Tensor:
     """Compare every query row with every gallery row; larger is closer.
 
         cosine:     s = q·g                                 in [-1, 1]
@@ -80,12 +85,18 @@ def similarity(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
         query: (Q, D) from ``prepare_features``.
         gallery: (G, D) from ``prepare_features``.
         metric: The metric they were prepared for.
+        out: (Q, G) float32 to write to: where a call follows another, fresh memory costs a third of the time.
 
     Returns:
-        (Q, G) float32.
+        (Q, G) float32; ``out`` where it is given.
     """
-    with torch.autocast(query.device.type, enabled=False):
-        sim_mat = query @ gallery.T
+    sim_mat = query.new_empty(len(query), len(gallery)) if out is None else out
+    if query.device.type == "cpu":
+        # By numpy's BLAS: torch's leaves the widest instructions of AMD processors unused.
+        np.matmul(query.numpy(), gallery.numpy().T, out=sim_mat.numpy())
+    else:
+        with torch.autocast(query.device.type, enabled=False):
+            torch.mm(query, gallery.T, out=sim_mat)
     if metric == "cosine":
         return sim_mat
     return (
@@ -98,20 +109,35 @@ def _squared_lengths(features: Tensor) -> Tensor:
     return torch.cat([rows.square().sum(dim=1) for rows in features.split(ROWS)])
 
 
-def pair_similarity(first: Tensor, second: Tensor, metric: str) -> Tensor:
-    """Compare row i of one table with row i of the other, as ``similarity`` does but for rounding.
+def pair_similarity(
+    features: Tensor, first: NDArray[np.int64], second: NDArray[np.int64], metric: str
+) -> NDArray[np.float32]:
+    """Compare single pairs of rows, as ``similarity`` does but for rounding.
 
     Args:
-        first: (N, D) from ``prepare_features``.
-        second: (N, D) from ``prepare_features``.
+        features: (N, D) from ``prepare_features``.
+        first: (P,) rows.
+        second: (P,) rows, compared with ``first`` one by one.
         metric: The metric they were prepared for.
 
     Returns:
-        (N,) float32.
+        (P,) float32.
     """
-    if metric == "cosine":
-        return (first * second).sum(dim=1)
-    return -(first - second).square().sum(dim=1)
+    # numpy indexes rows ten times as fast as torch does on a CPU; both know the two calls below.
+    on_cpu = features.device.type == "cpu"
+    table: Any = features.numpy() if on_cpu else features
+    einsum: Any = np.einsum if on_cpu else torch.einsum
+    found = np.empty(len(first), np.float32)
+    step = max(1, GATHERED // features.shape[1])
+    for start in range(0, len(first), step):
+        one, other = table[first[start : start + step]], table[second[start : start + step]]
+        if metric == "cosine":
+            values = einsum("nd,nd->n", one, other)
+        else:
+            difference = one - other
+            values = -einsum("nd,nd->n", difference, difference)
+        found[start : start + step] = values if on_cpu else values.cpu().numpy()
+    return found
 
 
 def stable_top(sim_mat: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -1,3 +1,6 @@
+import sys
+
+import numpy as np
 import pytest
 import torch
 
@@ -40,11 +43,14 @@ def test_given_features_stay_as_they_are(metric):
     assert not prepared[0].requires_grad
 
 
+@pytest.mark.parametrize("gathered", [1, 6, 1000])
 @pytest.mark.parametrize("metric", METRICS)
-def test_pairs_are_compared_as_in_the_matrix(metric):
-    query, gallery = prepare_features(QUERY.repeat(2, 1)[:3], GALLERY, metric)
-    sim_mat = similarity(query, gallery, metric)
-    torch.testing.assert_close(pair_similarity(query, gallery, metric), sim_mat.diagonal())
+def test_pairs_are_compared_as_in_the_matrix(monkeypatch, metric, gathered):
+    monkeypatch.setattr(sys.modules[pair_similarity.__module__], "GATHERED", gathered)
+    features, _ = prepare_features(GALLERY, GALLERY, metric)
+    first, second = np.array([0, 1, 2, 0]), np.array([1, 1, 0, 2])
+    expected = similarity(features, features, metric).numpy()[first, second]
+    np.testing.assert_allclose(pair_similarity(features, first, second, metric), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 4, 39, 40, 50])

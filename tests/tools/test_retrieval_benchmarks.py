@@ -41,7 +41,7 @@ def run(monkeypatch):
     ],
 )
 def test_ratios_memory_and_machine_are_printed(run, capsys, name, words, titles):
-    assert run(name, *SIZES, "--threads", str(torch.get_num_threads()), *words) == 0
+    assert run(name, *SIZES, *words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0].strip("| ") for line in lines[2:-1]] == titles
     assert " MB; " in lines[-1]
