@@ -23,7 +23,7 @@ def setup_logging(folder: Path | None = None, filename: str = "log.txt") -> None
     Calling it again replaces what an earlier call set up, so no line is written twice.
 
     Raises:
-        OSError: If the folder cannot be made or the file not opened.
+        OSError: If the folder cannot be made; with the first line, if the file cannot be opened.
     """
     logger = logging.getLogger("reid")
     logger.setLevel(logging.INFO)
@@ -34,7 +34,8 @@ def setup_logging(folder: Path | None = None, filename: str = "log.txt") -> None
     handlers: list[logging.Handler] = [ConsoleHandler()]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(folder / filename, encoding="utf-8"))
+        # Opened with the first line: a run that is refused leaves no empty log behind.
+        handlers.append(logging.FileHandler(folder / filename, encoding="utf-8", delay=True))
     for handler in handlers:
         handler.setFormatter(LINE)
         logger.addHandler(handler)
