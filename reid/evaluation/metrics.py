@@ -56,7 +56,7 @@ def evaluate_retrieval(
     metric: str = "cosine",
     reranking: ReRanking | None = None,
     max_rank: int = 50,
-    chunk_size: int = 256,
+    chunk_size: int = 1024,
 ) -> RetrievalMetrics:
     """Rank the whole gallery for each query and score the rankings.
 

@@ -265,7 +265,7 @@ def test_half_precision_features_and_autocast_are_ranked_in_float32():
         ({"query_camids": []}, "query_camids must hold"),
         ({"gallery_camids": [[1, 2, 3]]}, r"gallery_camids must hold .* got shape \(1, 3\)"),
         ({"metric": "cosin"}, "unknown metric 'cosin': did you mean 'cosine'"),
-        ({"max_rank": 0}, "max_rank and chunk_size must be at least 1, got 0 and 256"),
+        ({"max_rank": 0}, "max_rank and chunk_size must be at least 1, got 0 and 1024"),
         ({"chunk_size": 0}, "at least 1, got 50 and 0"),
         ({"query_pids": [9]}, "none of 1 queries has one among 3 gallery images"),
         ({"query_pids": [-1], "gallery_pids": [-1, 2, 3]}, "none of 1 queries has one among 2 gallery"),

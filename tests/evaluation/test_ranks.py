@@ -42,5 +42,14 @@ def test_agrees_with_sorting_whatever_the_tile(monkeypatch, count, tile, levels)
 
 
 @both
+def test_a_match_near_the_top_is_counted_among_few(count):
+    row = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    row[50:400:50] = row.max()  # ties at the top, some of them matches
+    matches, junk = rows(100, 101, 250), rows(50)
+    row[101] = row.sort().values[-20]
+    assert count(row, matches, junk).tolist() == count_by_sorting(row.tolist(), matches, {50}) == [0, 19, 3]
+
+
+@both
 def test_the_gallery_may_be_the_match_alone(count):
     assert count(torch.tensor([-3.0]), rows(0), rows()).tolist() == [0]
