@@ -1,6 +1,6 @@
 """Reading images by Pillow and by OpenCV, alone and with the evaluation transform, interleaved in one run.
 
-python benchmarks/read_images.py FOLDER [ROUNDS]
+python benchmarks/read_images.py FOLDER [--rounds N]
 
 Each image is read by every way in random order, and its fastest round counts. Measured on one busy core with
 Pillow 13.0 and OpenCV 5.0: 400 images of vehicles2cam (JPEG, 180x173 on average), 400 drawn people (JPEG,
@@ -17,7 +17,7 @@ augmented one's. That does not pay for a second decoder with other rules for CMY
 so Pillow reads. On these images the two agreed in every pixel.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -31,10 +31,16 @@ from reid.evaluation import format_table
 
 MOST = 400
 
-folder, rounds = Path(sys.argv[1]), int((sys.argv[2:] or ["15"])[0])
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("folder", type=Path, help="images are looked for in it and below")
+parser.add_argument("--rounds", type=int, default=15, help="the fastest counts (default 15)")
+args = parser.parse_args()
+folder, rounds = args.folder, args.rounds
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
 paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[:MOST]
+if not paths or rounds < 1:
+    parser.error(f"{folder} must hold .jpg or .png images and rounds be at least 1")
 transform = test_transform((256, 128), [0.5] * 3, [0.5] * 3)
 
 

@@ -24,10 +24,10 @@ def main(words: Sequence[str]) -> None:
     )
     parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="a checkpoint")
     parser.add_argument("--images", metavar="CSV", required=True, help="a list, or a data set under --root")
-    parser.add_argument("--root", metavar="DIR", type=Path, default=Path(), help="where --images lies")
+    parser.add_argument("--root", metavar="DIR", type=Path, default=Path(), help="its folder; default: here")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the checkpoint to write")
-    parser.add_argument("--k", metavar="K", type=int, help="neighbours to pair an image with")
-    parser.add_argument("--shrinkage", metavar="R", type=float, help="r, in mean variances of the noise")
+    parser.add_argument("--k", metavar="K", type=int, help="neighbours an image; default: chosen")
+    parser.add_argument("--shrinkage", metavar="R", type=float, help="r; default: chosen")
     parser.add_argument(
         "--batchnorm", choices=["auto", "on", "off"], default="auto", help="re-estimate its statistics"
     )

@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> None:
         raise InputError("no weights to evaluate: name a file with --weights or TEST.WEIGHT")
     setup_logging()
     model, header = load_for_test(cfg, weights)
-    baseline, source = load_baseline(cfg, model, weights, args.baseline)
+    baseline, source = load_baseline(cfg, model, weights, args.baseline, is_fused=header.state == "fused")
     device = pick_device(cfg.MODEL.DEVICE)
     datasets = build_datasets(cfg, train=False)
     evaluators = build_evaluators(cfg, datasets, header.preprocessing, device, header.training)

@@ -17,6 +17,7 @@ from reid.adaptation import (
     LEAST_PAIRS,
     CameraNoiseDenoiser,
     Candidate,
+    Choice,
     choose_camera_noise,
     fit_camera_noise,
     has_batchnorm,
@@ -63,6 +64,7 @@ class Adaptation:
         model: A new model; the one that came in, unchanged, where nothing helps.
         batchnorm: Whether its BatchNorm statistics were re-estimated.
         denoiser: What was fitted on its embeddings; None where nothing helps.
+        chosen: The setting that was taken; None where nothing helps, or where it was given.
         candidates: The settings that were judged; empty where they were given.
         num_images: Images that it was fitted on.
         num_cameras: Their cameras.
@@ -72,6 +74,7 @@ class Adaptation:
     model: ReIDModel
     batchnorm: bool
     denoiser: CameraNoiseDenoiser | None
+    chosen: Candidate | None
     candidates: tuple[Candidate, ...]
     num_images: int
     num_cameras: int
@@ -87,6 +90,7 @@ class Adaptation:
             ]
             header = ["setting", "log ratio before", "after", "error of the change", "held-out pairs"]
             lines.append(format_table(header, rows))
+            lines.append("log ratio: distance to the partner over that to the best impostor; lower is better")
         lines.append(f"BatchNorm statistics: {'re-estimated' if self.batchnorm else 'as they were'}")
         if self.denoiser is None:
             lines.append("camera noise: left alone, no setting brings partners clearly nearer")
@@ -96,6 +100,11 @@ class Adaptation:
                 f"camera noise: {self.denoiser.num_pairs} pairs among {self.num_images} images of"
                 f" {self.num_cameras} cameras; the 10 strongest of {len(share)} directions hold"
                 f" {share[:10].sum():.0%} of it"
+            )
+        if self.chosen is not None:
+            lines.append(
+                f"chosen without labels: k = {self.chosen.k}, r = {self.chosen.shrinkage:g}, where the log"
+                f" ratio falls by {self.chosen.gain:.4f} (error {self.chosen.error:.4f})"
             )
         lines.append(f"{self.seconds:.1f} s after the features")
         return "\n".join(lines)
@@ -107,6 +116,7 @@ class Adaptation:
             "denoised": self.denoiser is not None,
             "num_pairs": self.denoiser.num_pairs if self.denoiser else 0,
             "noise_spectrum": self.denoiser.noise_spectrum.tolist() if self.denoiser else [],
+            "chosen": vars(self.chosen) if self.chosen else None,
             "num_images": self.num_images,
             "num_cameras": self.num_cameras,
             "candidates": [vars(candidate) for candidate in self.candidates],
@@ -144,7 +154,7 @@ def adapt(
     if cameras is not None and (cameras < 0).any():
         raise InputError(
             f"camera noise needs the camera of every image, {(cameras < 0).sum()} of {len(cameras)} images"
-            " have none; give them, or pair images without cameras, which gains about half as much"
+            " have none; give them, or pair images without (--no-cameras), which gains about half as much"
         )
     seconds, adapted, has_new_statistics = 0.0, model, False
     if settings.batchnorm == "on" or (settings.batchnorm == "auto" and has_batchnorm(model)):
@@ -154,12 +164,22 @@ def adapt(
         if has_new_statistics:
             adapted, features = candidate, new_features
     start = time.perf_counter()
-    denoiser, candidates = _fit(features, cameras, settings)
+    choice = _fit(features, cameras, settings)
+    denoiser = choice.denoiser
     seconds += time.perf_counter() - start
     if denoiser is not None:
         adapted = with_embedding_denoiser(adapted, denoiser)
     count = len(np.unique(camids[camids >= 0]))
-    return Adaptation(adapted, has_new_statistics, denoiser, candidates, len(features), count, seconds)
+    return Adaptation(
+        model=adapted,
+        batchnorm=has_new_statistics,
+        denoiser=denoiser,
+        chosen=choice.chosen,
+        candidates=choice.candidates,
+        num_images=len(features),
+        num_cameras=count,
+        seconds=seconds,
+    )
 
 
 def with_embedding_denoiser(model: ReIDModel, denoiser: CameraNoiseDenoiser) -> ReIDModel:
@@ -172,13 +192,11 @@ def with_embedding_denoiser(model: ReIDModel, denoiser: CameraNoiseDenoiser) -> 
     return model
 
 
-def _fit(
-    features: NDArray[np.float32], camids: NDArray[np.int64] | None, settings: AdaptSettings
-) -> tuple[CameraNoiseDenoiser | None, tuple[Candidate, ...]]:
+def _fit(features: NDArray[np.float32], camids: NDArray[np.int64] | None, settings: AdaptSettings) -> Choice:
     if settings.choose and camids is not None:
-        choice = choose_camera_noise(features, camids)
-        return choice.denoiser, choice.candidates
-    return fit_camera_noise(features, camids, k=settings.k, shrinkage=settings.shrinkage), ()
+        return choose_camera_noise(features, camids)
+    fitted = fit_camera_noise(features, camids, k=settings.k, shrinkage=settings.shrinkage)
+    return Choice(fitted, None, ())
 
 
 def _comes_nearer(

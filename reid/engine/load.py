@@ -47,7 +47,7 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
 
 
 def load_baseline(
-    cfg: CfgNode, model: ReIDModel, path: Path, baseline: Path | None
+    cfg: CfgNode, model: ReIDModel, path: Path, baseline: Path | None, *, is_fused: bool = False
 ) -> tuple[ReIDModel | None, str]:
     """The model before denoising, and where it came from.
 
@@ -59,6 +59,7 @@ def load_baseline(
         model: What is evaluated.
         path: Its file.
         baseline: The file named, if one is.
+        is_fused: Whether ``model`` was fused from one with denoisers.
 
     Returns:
         None where ``model`` has no denoisers and no file is named.
@@ -67,7 +68,7 @@ def load_baseline(
         InputError: If the file cannot be used, carries denoisers, or wants its images prepared differently.
     """
     beside = path.with_name(BASELINE)
-    if baseline is None and denoised_layers(model) and beside.is_file():
+    if baseline is None and (is_fused or denoised_layers(model)) and beside.is_file():
         baseline = beside
     if baseline is not None:
         loaded = load_for_test(cfg, baseline)[0]

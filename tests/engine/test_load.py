@@ -91,3 +91,14 @@ def test_a_file_is_read_once(weights, tmp_path, monkeypatch):
     torch.save(ReIDModel(ModelSpec("vit_micro", (32, 32), 3)).state_dict(), tmp_path / "plain.pth")
     load_for_test(small_config(tmp_path, tmp_path), tmp_path / "plain.pth")
     assert len(reads) == 2
+
+
+def test_a_fused_model_has_the_baseline_beside_it(tmp_path):
+    cfg = small_config(tmp_path, tmp_path)
+    save_plain(tmp_path / "fused.pth")
+    save_plain(tmp_path / "baseline.pth")
+    model, _ = load_for_test(cfg, tmp_path / "fused.pth")
+    assert load_baseline(cfg, model, tmp_path / "fused.pth", None)[0] is None
+    baseline, source = load_baseline(cfg, model, tmp_path / "fused.pth", None, is_fused=True)
+    assert source == str(tmp_path / "baseline.pth")
+    assert baseline is not None

@@ -78,6 +78,7 @@ def test_a_site_gives_a_checkpoint_a_table_and_figures(run, site, tmp_path):
     found = json.loads(figures.read_text())
     assert (found["batchnorm"], found["denoised"]) == (True, True)
     assert found["num_pairs"] > 0
+    assert found["chosen"] is None  # it was given
     assert set(found["models"]) == {"before", "adapted"}
     assert "adapted to" in found["models"]["adapted"]["protocol"]
     again = run("--weights", out, *words(site, tmp_path / "twice.pth")[2:])
