@@ -12,7 +12,7 @@ from pathlib import Path
 from reid.engine.adapt import AdaptSettings, adapt
 from reid.engine.build_data import build_site
 from reid.models import load_checkpoint, save_checkpoint
-from reid.utils import InputError, pick_device, setup_logging, write_json
+from reid.utils import check_output, pick_device, setup_logging, write_json
 from reid.utils.cli import OneLineParser, add_json_option, run_tool
 
 
@@ -36,8 +36,10 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--batch-size", metavar="N", type=int, default=64)
     add_json_option(parser)
     args = parser.parse_args(words)
-    if args.out.resolve() == args.weights.resolve():
-        raise InputError(f"--out must be another file than --weights, got {args.out} for both")
+    inputs = (args.weights, args.root / args.images)
+    check_output(args.out, *inputs)
+    if args.json:
+        check_output(args.json, args.out, *inputs)
     setup_logging()
     given = {"k": args.k, "shrinkage": args.shrinkage}
     settings = AdaptSettings(

@@ -10,7 +10,7 @@ from reid.engine import compare
 from reid.engine.build_data import build_datasets, build_evaluators
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
-from reid.utils import InputError, pick_device, setup_logging, write_json
+from reid.utils import InputError, check_output, pick_device, setup_logging, write_json
 from reid.utils.cli import add_json_option, config_parser, run_tool
 
 
@@ -32,6 +32,8 @@ def main(words: Sequence[str]) -> None:
     weights = args.weights or Path(cfg.TEST.WEIGHT)
     if weights == Path():
         raise InputError("no weights to evaluate: name a file with --weights or TEST.WEIGHT")
+    if args.json:
+        check_output(args.json, weights, args.baseline)
     setup_logging()
     model, header = load_for_test(cfg, weights)
     baseline, source = load_baseline(cfg, model, weights, args.baseline, is_fused=header.state == "fused")

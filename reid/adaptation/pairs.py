@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from reid.utils import InputError
 
+MOST_NEIGHBOURS = 100  # memory grows with it, and distant images show others
 Features = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
@@ -95,8 +96,8 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
 
 
 def _check(features: Features, k: int) -> None:
-    if k < 1:
-        raise InputError(f"pairs need at least one neighbour an image, got k = {k}")
+    if not 1 <= k <= MOST_NEIGHBOURS:
+        raise InputError(f"pairs need 1 to {MOST_NEIGHBOURS} neighbours an image, got k = {k}")
     if features.ndim != 2 or not np.isfinite(features).all():
         raise InputError(f"features must be finite and of shape (N, D), got shape {features.shape} or NaN")
 

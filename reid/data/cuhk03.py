@@ -21,7 +21,7 @@ SEEDS = tuple(range(100))  # one single-shot gallery each, the same in every run
 PRESPLIT = MarketLayout(
     name="cuhk03",
     title="CUHK03-NP",
-    pattern=re.compile(r"(\d+)_c([12])_\d+\.\w+"),
+    pattern=re.compile(r"(\d{1,18})_c([12])_\d+\.\w+"),
     example="0001_c1_1.png",
 )
 PRESPLIT_SPELLINGS = ("cuhk03-np", "CUHK03-NP", "cuhk03", "CUHK-03", "CUHK03", ".")

@@ -111,7 +111,7 @@ def read_new_protocol(path: Path) -> NewProtocol:
         raise InputError(
             f"{path} must be the new protocol's configuration, it cannot be read: {error}; download it again"
         ) from error
-    if len(names) != len(pids) or max(row.max(initial=-1) for row in rows) >= len(names):
+    if len(names) != len(pids) or not all(((row >= 0) & (row < len(names))).all() for row in rows):
         raise InputError(f"{path} must list every image it refers to, it does not; download it again")
     return NewProtocol(names, pids, *rows)
 

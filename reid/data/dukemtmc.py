@@ -10,7 +10,7 @@ from reid.data.records import ReIDDataset
 DUKE = MarketLayout(
     name="dukemtmc",
     title="DukeMTMC-reID",
-    pattern=re.compile(r"(\d+)_c([1-8])_f?\d+\.\w+"),
+    pattern=re.compile(r"(\d{1,18})_c([1-8])_f?\d+\.\w+"),
     example="0001_c2_f0046182.jpg",
 )
 OCCLUDED = MarketLayout("occ_duke", "Occluded-Duke", DUKE.pattern, DUKE.example)

@@ -1,12 +1,17 @@
 """Text lists of images, one ``<image> <identity>`` a line, as MSMT17 and VehicleID come with."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from reid.data.folders import first_missing, not_found
 from reid.data.records import Records
 from reid.utils import InputError
+
+PID = re.compile(r"[0-9]{1,18}")
 
 
 class ListedImage(NamedTuple):
@@ -40,7 +45,7 @@ def read_list(path: Path, title: str, example: str) -> list[ListedImage]:
 
 
 def check_listed(path: Path, lines: Sequence[ListedImage], records: Records) -> None:
-    """Refuse a list that names an image that is not there.
+    """Refuse a list that names an image that is not there, or an image twice.
 
     Args:
         path: The list, for the refusal.
@@ -48,8 +53,15 @@ def check_listed(path: Path, lines: Sequence[ListedImage], records: Records) -> 
         records: The same images, in the same order.
 
     Raises:
-        InputError: If one is missing.
+        InputError: If one is missing or listed twice.
     """
+    _, first, counts = np.unique(records.paths, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        twice = first[counts > 1].min()
+        raise InputError(
+            f"{path}:{lines[twice].number} names an image that the list names again: {records.paths[twice]}; "
+            f"unpack the original archive again"
+        )
     missing = first_missing(records.root, records.paths)
     if missing is not None:
         raise InputError(
@@ -60,6 +72,6 @@ def check_listed(path: Path, lines: Sequence[ListedImage], records: Records) -> 
 
 def _parse(path: Path, number: int, line: str, example: str) -> ListedImage:
     words = line.rsplit(maxsplit=1)
-    if len(words) != 2 or not (words[1].isascii() and words[1].isdecimal()):
+    if len(words) != 2 or not PID.fullmatch(words[1]):
         raise InputError(f"{path}:{number} must read like '{example}', got '{line.strip()}'")
     return ListedImage(number, words[0].strip().replace("\\", "/"), int(words[1]))

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 LAYOUT = MarketLayout(
     name="market1501",
     title="Market-1501",
-    pattern=re.compile(r"(-1|\d+)_c([1-9]\d*)(?:s\d+)?_.+"),
+    pattern=re.compile(r"(-1|\d{1,18})_c([1-9]\d{0,8})(?:s\d+)?_.+"),
     example="0002_c1s1_000451_03.jpg",
     has_junk=True,
 )

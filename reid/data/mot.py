@@ -99,6 +99,8 @@ def _find_sequences(root: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {"train": [], "test": []}
     for part, parent in parts.items():
         for truth in sorted(parent.glob(f"*/{GROUND_TRUTH}")):
+            if not truth.is_file():
+                raise InputError(f"a ground truth must be a regular file, {truth} is none; restore it")
             folder = truth.parents[1]
             same = known.setdefault(hashlib.sha256(truth.read_bytes()).hexdigest(), (part, folder))
             if same[1] == folder:

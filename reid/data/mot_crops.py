@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from reid.data.read_image import read_bytes
 from reid.utils import InputError
 
 FORMAT = 1  # raised when the same boxes give other files
@@ -129,7 +130,7 @@ def _frame_files(folder: Path) -> dict[int, Path]:
 
 
 def _cut_frame(video: Video, folder: Path, path: Path, boxes: Boxes) -> None:
-    image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_COLOR)
     if image is None or image.shape[:2] != video.size:
         height, width = video.size
         came = "it cannot be read" if image is None else f"it is {image.shape[1]} x {image.shape[0]}"

@@ -27,6 +27,16 @@ Decoder = Literal["pillow", "opencv"]
 OPENCV = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,  # AVIF; BLP's and DDS's NotImplementedError is one
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
 class ImageError(InputError):
     """An image cannot be read; the message names it."""
 
@@ -84,7 +94,7 @@ def decode_image(data: bytes, path: Path, decoder: Decoder = "pillow") -> Image.
     except Image.UnidentifiedImageError as error:
         raise _unreadable(path, "its content is no known image format") from error
     # What Pillow's decoders raise on damaged files, depending on the format and the place of the damage.
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
         raise _unreadable(path, " ".join(str(error).split())) from error
 
 

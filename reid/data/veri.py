@@ -10,7 +10,7 @@ from reid.data.records import ReIDDataset
 LAYOUT = MarketLayout(
     name="veri",
     title="VeRi-776",
-    pattern=re.compile(r"(\d+)_c0*([1-9]|1\d|20)_\d+_\d+\.\w+"),
+    pattern=re.compile(r"(\d{1,18})_c0*([1-9]|1\d|20)_\d+_\d+\.\w+"),
     example="0002_c002_00030600_0.jpg",
     folders=("image_train", "image_query", "image_test"),
 )

@@ -100,9 +100,14 @@ def build_history(cfg: CfgNode, dataset: ReIDDataset, stages: list[Stage]) -> li
     """What the weights come from after each stage: its data, and all trainings before it.
 
     Raises:
-        InputError: If the weights to start from cannot be read.
+        InputError: If the weights to start from cannot be read, or were adapted to a site.
     """
     start = read_header(Path(cfg.MODEL.PRETRAIN_PATH)) if cfg.MODEL.PRETRAIN_PATH else None
+    if start and start.model.adapted:
+        raise InputError(
+            f"training needs weights from before the adaptation to a site, {cfg.MODEL.PRETRAIN_PATH} were"
+            " adapted; start from the checkpoint that they came from"
+        )
     last = start.training if start else None
     history = []
     for stage in stages:

@@ -18,8 +18,9 @@ def save_checkpoint(path: Path, model: ReIDModel, header: Header) -> None:
         OSError: If the file cannot be written; an older one is then left as it was.
     """
     content = {"header": header.as_json(), "state_dict": model.state_dict()}
-    with write_atomically(path) as temporary:
-        torch.save(content, temporary)
+    # To an open file: of a path torch takes the archive's name, which must not be empty.
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: str | Path) -> tuple[ReIDModel, Header]:

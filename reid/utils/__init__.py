@@ -2,13 +2,14 @@
 
 from reid.utils.device import pick_device
 from reid.utils.errors import InputError, unknown_choice
-from reid.utils.files import append_jsonl, check_writable, write_atomically, write_json
+from reid.utils.files import append_jsonl, check_output, check_writable, write_atomically, write_json
 from reid.utils.log import setup_logging
 from reid.utils.seed import seed_everything
 
 __all__ = [
     "InputError",
     "append_jsonl",
+    "check_output",
     "check_writable",
     "pick_device",
     "seed_everything",

@@ -70,6 +70,18 @@ def check_writable(path: Path) -> None:
         )
 
 
+def check_output(path: Path, *inputs: Path | None) -> None:
+    """Refuse a path that cannot be written, or that is one of the files that are read or written beside it.
+
+    Raises:
+        InputError: If it is one, or as :func:`check_writable`.
+    """
+    check_writable(path)
+    for other in inputs:
+        if other is not None and path.resolve() == other.resolve():
+            raise InputError(f"{path} is read or written already; the results must go to another file")
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path is a device, a pipe, or what this process prints to: written to, never replaced."""
     try:

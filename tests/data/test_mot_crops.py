@@ -40,7 +40,8 @@ def test_other_boxes_get_another_folder(video, tmp_path):
     ("fault", "expected"),
     [
         (lambda path: path.unlink(), "must hold every frame with a box, frame 2 is missing"),
-        (lambda path: path.write_bytes(b""), "must be an image of 64 x 48 pixels as seqinfo.ini says"),
+        (lambda path: path.write_bytes(b""), "is not: it is empty"),
+        (lambda path: path.write_bytes(b"x"), "must be an image of 64 x 48 pixels as seqinfo.ini says"),
         (lambda path: path.write_bytes(b"\x89PNG"), "000002.png: it cannot be read; restore it"),
     ],
 )

@@ -106,3 +106,14 @@ def test_a_listed_image_that_is_missing_is_refused_with_its_line(tmp_path, liste
 def test_an_identity_in_train_and_test_is_refused(tmp_path):
     plant_set(tmp_path, {**LISTS, "train_list": ["0000001 4"]})
     assert "identity 4 is in both (1 in all)" in refusal(load_vehicleid, tmp_path)
+
+
+def test_an_image_listed_twice_is_refused_with_its_line(tmp_path):
+    plant_set(tmp_path, {**LISTS, "test_list_800": [*LISTS["test_list_800"], "0000004 4"]})
+    expected = "test_list_800.txt:2 names an image that the list names again: image/0000004.jpg"
+    assert expected in refusal(load_vehicleid, tmp_path)
+
+
+def test_an_identity_that_no_number_holds_is_refused_with_its_line(tmp_path):
+    plant_set(tmp_path, {**LISTS, "train_list": [f"0000001 {'9' * 25}"]})
+    assert "train_list.txt:1 must read like" in refusal(load_vehicleid, tmp_path)

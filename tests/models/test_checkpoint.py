@@ -275,7 +275,7 @@ def test_a_failed_save_leaves_the_old_checkpoint_and_no_other_file(tmp_path, mon
     old = path.read_bytes()
 
     def fill_the_disk(content, file):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fill_the_disk)

@@ -30,3 +30,9 @@ def test_an_adapted_model_embeds_through_it_and_comes_back_from_a_checkpoint(tmp
     loaded, header = load_checkpoint(path)
     assert header.model.adapted
     assert torch.equal(loaded.embed(images), model.embed(images))
+
+
+def test_a_checkpoint_needs_no_suffix(tmp_path):
+    model = ReIDModel(SPEC).eval()
+    save_checkpoint(tmp_path / "name", model, Header(SPEC, Preprocessing((64, 32), HALF, HALF)))
+    assert load_checkpoint(tmp_path / "name")[1].model == SPEC

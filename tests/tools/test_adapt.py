@@ -104,6 +104,7 @@ def test_without_cameras_pairs_are_any_neighbours(run, site, tmp_path):
     ("more", "message"),
     [
         (["--k", "0"], "k = 0"),
+        (["--k", "100000000000"], "1 to 100 neighbours"),
         (["--shrinkage", "0"], "above 0"),
         (["--shrinkage", "nan"], "above 0"),
         (["--batch-size", "0"], "at least 1"),
@@ -118,9 +119,22 @@ def test_wrong_input_is_one_line_and_nothing_is_written(run, site, tmp_path, mor
     assert not list(tmp_path.iterdir())
 
 
-def test_the_weights_are_never_overwritten(run, site):
-    result = run(*words(site, site / "model.pth"))
-    assert (result.code, "another file" in result.err) == (2, True)
+def test_neither_weights_nor_list_nor_output_are_overwritten(run, site, tmp_path):
+    listing = tmp_path / "site.csv"
+    listing.write_text("path,camid\n")
+    out = tmp_path / "out.pth"
+    for more in (
+        ["--out", site / "model.pth"],
+        ["--json", site / "model.pth"],
+        ["--json", out],
+        ["--images", listing, "--root", "", "--out", listing],
+        ["--out", tmp_path],
+    ):
+        result = run(*words(site, out, *more))
+        assert (result.code, "file" in result.err) == (2, True), more
+    assert load_checkpoint(site / "model.pth")
+    assert listing.read_text() == "path,camid\n"
+    assert not out.exists()
 
 
 @pytest.mark.slow
