@@ -156,24 +156,27 @@ def adapt(
             f"camera noise needs the camera of every image, {(cameras < 0).sum()} of {len(cameras)} images"
             " have none; give them, or pair images without (--no-cameras), which gains about half as much"
         )
-    seconds, adapted, has_new_statistics = 0.0, model, False
-    if settings.batchnorm == "on" or (settings.batchnorm == "auto" and has_batchnorm(model)):
+    adapted, has_new_statistics = model, False
+    # Without cameras nothing tells whether new statistics help, so they are not made to be thrown away.
+    is_tried = settings.batchnorm == "auto" and has_batchnorm(model) and cameras is not None
+    if settings.batchnorm == "on" or is_tried:
         candidate = reestimate_batchnorm(model.to(device), _only_images(shuffled, device))
         new_features, _ = _features(candidate, images, device)
-        has_new_statistics = settings.batchnorm == "on" or _comes_nearer(features, new_features, cameras)
+        has_new_statistics = (
+            settings.batchnorm == "on" or cameras is None or _comes_nearer(features, new_features, cameras)
+        )
         if has_new_statistics:
             adapted, features = candidate, new_features
     start = time.perf_counter()
     choice = _fit(features, cameras, settings)
-    denoiser = choice.denoiser
-    seconds += time.perf_counter() - start
-    if denoiser is not None:
-        adapted = with_embedding_denoiser(adapted, denoiser)
+    seconds = time.perf_counter() - start
+    if choice.denoiser is not None:
+        adapted = with_embedding_denoiser(adapted, choice.denoiser)
     count = len(np.unique(camids[camids >= 0]))
     return Adaptation(
         model=adapted,
         batchnorm=has_new_statistics,
-        denoiser=denoiser,
+        denoiser=choice.denoiser,
         chosen=choice.chosen,
         candidates=choice.candidates,
         num_images=len(features),
@@ -199,12 +202,8 @@ def _fit(features: NDArray[np.float32], camids: NDArray[np.int64] | None, settin
     return Choice(fitted, None, ())
 
 
-def _comes_nearer(
-    before: NDArray[np.float32], after: NDArray[np.float32], camids: NDArray[np.int64] | None
-) -> bool:
+def _comes_nearer(before: NDArray[np.float32], after: NDArray[np.float32], camids: NDArray[np.int64]) -> bool:
     """Whether partners of different cameras come nearer by more than two standard errors."""
-    if camids is None:
-        return False
     judged = nearness(normalise(before), normalise(after), camids)
     if len(judged) < LEAST_PAIRS:
         return False

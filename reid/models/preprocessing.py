@@ -1,6 +1,8 @@
 """How an image becomes a model's input, as a checkpoint keeps it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -44,8 +46,12 @@ class Preprocessing:
             InputError: If the file cannot be read as an image.
         """
         picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-        transform = test_transform(self.size, self.mean, self.std, self.interpolation)
-        return transform(picture.convert("RGB"))
+        # convert would copy an image that is RGB already, as all of a data set's are.
+        return self._transform(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+    @cached_property
+    def _transform(self) -> Callable[[Image.Image], Tensor]:
+        return test_transform(self.size, self.mean, self.std, self.interpolation)
 
 
 def check_size(name: str, size: tuple[int, int]) -> None:
