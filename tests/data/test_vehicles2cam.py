@@ -1,9 +1,10 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trees
 
 from reid.data import load_vehicles2cam, read_image
-from reid.utils import InputError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 TREE = {
@@ -25,12 +26,7 @@ def plant(tree, folders=TREE):
     return tree
 
 
-def refusal(root, **options):
-    with pytest.raises(InputError) as caught:
-        load_vehicles2cam(root, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+refusal = partial(trees.refusal, load_vehicles2cam)
 
 
 def test_toy_tree(tmp_path):
