@@ -25,7 +25,7 @@ from reid.models import Header, Training
 from reid.models.build import build_denoise_spec, build_model, build_preprocessing
 from reid.models.checkpoint import read_header
 from reid.models.header import package_versions
-from reid.models.weights import count_classes, read_file, state_dict_in
+from reid.models.read import count_classes, read_file, state_dict_in
 from reid.utils import InputError, pick_device, seed_everything
 
 logger = logging.getLogger(__name__)

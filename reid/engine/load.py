@@ -11,7 +11,8 @@ from reid.engine.run_folder import BASELINE
 from reid.models import Header, ReIDModel
 from reid.models.build import build_model_spec, build_preprocessing
 from reid.models.checkpoint import rebuild
-from reid.models.weights import count_classes, has_header, load_tensors, read_file, state_dict_in
+from reid.models.read import count_classes, has_header, read_file, state_dict_in
+from reid.models.weights import load_tensors
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)

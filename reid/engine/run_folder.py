@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from reid.models.weights import read_file
+from reid.models.read import read_file
 from reid.utils import InputError, append_jsonl, write_atomically, write_json
 
 logger = logging.getLogger(__name__)

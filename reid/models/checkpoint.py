@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from reid.models.header import Header
+from reid.models.read import has_header, read_file
 from reid.models.reid_model import ReIDModel
-from reid.models.weights import has_header, load_strictly, read_file
+from reid.models.weights import load_strictly
 from reid.utils import InputError, write_atomically
 
 

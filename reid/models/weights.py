@@ -1,9 +1,6 @@
-"""Read a file of weights safely and load it into a model, accounting for every key."""
+"""Load tensors into a model, accounting for every key."""
 
 import logging
-import pickle
-import struct
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,25 +10,12 @@ from torch import Tensor, nn
 
 from reid.models.backbone import patch_grid
 from reid.models.position import resize_position_embedding
+from reid.models.read import read_file, state_dict_in
 from reid.models.reid_model import ReIDModel
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
-# What torch.load raises for files that are cut short, damaged or of another kind.
-UNREADABLE = (
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    OSError,
-    struct.error,
-)
-
-WRAPPERS = ("state_dict", "model", "teacher")
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 # Names in front of a backbone's keys in the files of this field.
 BACKBONE_PREFIXES = ("backbone.", "base.")
@@ -62,47 +46,6 @@ class LoadReport:
             names = getattr(self, kind)
             parts.append(f"{len(names)} {kind}" + (f" ({', '.join(names)})" if names else ""))
         return "; ".join(parts)
-
-
-def read_file(path: Path) -> Any:
-    """Read what ``torch.save`` wrote, refusing anything that could run code.
-
-    Raises:
-        InputError: If the file is missing, cut short, of another kind, or a pickle with code.
-    """
-    if not path.is_file():
-        raise InputError(f"weights not found: {path} does not exist")
-    try:
-        with warnings.catch_warnings():
-            # A foreign pickle is refused below in one line; torch's remark on its protocol adds nothing.
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} is refused: it is no plain file of tensors, and loading it could run code; save its"
-            " state_dict alone"
-        ) from error
-    except UNREADABLE as error:
-        raise InputError(
-            f"{path} is no readable file of weights: {' '.join(str(error).split())[:200]}"
-        ) from error
-
-
-def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
-    """The flat state dict inside the wrappers and prefixes of this field, without ``module.``.
-
-    Raises:
-        InputError: If there is none.
-    """
-    for name in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a state dict, got {type(content).__name__}")
-    tensors = {str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)}
-    if not tensors:
-        raise InputError(f"{path} must hold a state dict, got a dictionary without tensors")
-    return tensors
 
 
 def load_pretrained(model: ReIDModel, path: Path, hw_ratio: int = 1) -> LoadReport:
@@ -153,17 +96,6 @@ def load_tensors(model: ReIDModel, tensors: dict[str, Tensor], path: Path, hw_ra
     load_strictly(model, state | {key: wanted[key] for key in report.fresh}, path)
     logger.info("%s: %s", path, report.describe())
     return report
-
-
-def has_header(content: Any) -> bool:
-    """Whether what a file held is a checkpoint of this toolkit."""
-    return isinstance(content, dict) and isinstance(content.get("header"), str)
-
-
-def count_classes(tensors: dict[str, Tensor]) -> int:
-    """How many training identities the classifier in a state dict has; 0 where there is none."""
-    weight = tensors.get("classifier.weight")
-    return 0 if weight is None or weight.ndim != 2 else len(weight)
 
 
 def load_strictly(model: nn.Module, state: dict[str, Any], path: Path) -> None:

@@ -10,7 +10,8 @@ import timm
 import torch
 
 from reid.models import ModelSpec, ReIDModel, load_pretrained
-from reid.models.weights import count_classes, load_strictly, read_file, state_dict_in
+from reid.models.read import count_classes, read_file, state_dict_in
+from reid.models.weights import load_strictly
 from reid.utils import InputError
 
 MICRO = {"patch_size": 8, "embed_dim": 128, "depth": 4, "num_heads": 4}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reid.models.weights import UNREADABLE, has_header, read_file, state_dict_in
+from reid.models.read import UNREADABLE, has_header, read_file, state_dict_in
 from reid.utils import InputError
 
 
