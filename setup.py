@@ -21,6 +21,7 @@ setup(
         "torch>=2.4",
         "torchvision>=0.19",
         "timm>=1.0",
+        "safetensors>=0.4",
         "yacs>=0.1.8",
         # The GPU build searches on the CPU where there is no GPU.
         f"faiss-gpu>=1.14; {FAISS_GPU}",

@@ -1,9 +1,13 @@
-"""Our checkpoint: a plain state dict, and a header that rebuilds the model without a configuration."""
+"""Our checkpoint: a plain state dict, and a header that rebuilds the model without a configuration.
+
+It has two forms with the same content, told apart by the ending when written and by the content when read.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save as to_safetensors
 
 from reid.models.header import Header
 from reid.models.read import has_header, read_file
@@ -11,17 +15,29 @@ from reid.models.reid_model import ReIDModel
 from reid.models.weights import load_strictly
 from reid.utils import InputError, write_atomically
 
+SAFETENSORS = ".safetensors"
+
 
 def save_checkpoint(path: Path, model: ReIDModel, header: Header) -> None:
     """Write model and header, atomically.
 
+    A name that ends in ``.safetensors`` is written in that form, with the header's JSON text as the metadata
+    entry ``header``; any other by ``torch.save`` as ``{"header": text, "state_dict": tensors}``.
+
     Raises:
         OSError: If the file cannot be written; an older one is then left as it was.
     """
-    content = {"header": header.as_json(), "state_dict": model.state_dict()}
+    text, tensors = header.as_json(), model.state_dict()
     # To an open file: of a path torch takes the archive's name, which must not be empty.
     with write_atomically(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+        if path.name.lower().endswith(SAFETENSORS):
+            # Copies: the format holds each tensor by itself, and in the order of its indices.
+            layout = torch.contiguous_format
+            copies = {key: tensor.clone(memory_format=layout) for key, tensor in tensors.items()}
+            # Other readers of the format ask for the entry "format".
+            file.write(to_safetensors(copies, {"format": "pt", "header": text}))
+        else:
+            torch.save({"header": text, "state_dict": tensors}, file)
 
 
 def load_checkpoint(path: str | Path) -> tuple[ReIDModel, Header]:

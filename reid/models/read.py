@@ -1,4 +1,4 @@
-"""Read a file of weights safely: what torch.save wrote, nothing that could run code."""
+"""Read a file of weights safely: safetensors or what torch.save wrote, nothing that could run code."""
 
 import pickle
 import struct
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from reid.models.file_kind import file_kind, is_whole_pickle
 from reid.utils import InputError
 
-# What torch.load raises for files that are cut short, damaged or of another kind.
+# What the readers raise for files that are cut short, damaged or of another kind.
 UNREADABLE = (
     RuntimeError,
     EOFError,
@@ -22,33 +24,59 @@ UNREADABLE = (
     AssertionError,
     OSError,
     struct.error,
+    SafetensorError,
 )
 
 WRAPPERS = ("state_dict", "model", "teacher")
+CONVERT = "convert it with tools/import_weights.py --allow-unsafe if you trust its source"
 
 
 def read_file(path: Path) -> Any:
-    """Read what ``torch.save`` wrote, refusing anything that could run code.
+    """Read safetensors or what ``torch.save`` wrote, refusing anything that could run code.
+
+    Returns:
+        What the file holds. Of safetensors a flat dictionary of tensors; with a header of this toolkit the
+        same that our other form holds, ``{"header": text, "state_dict": tensors}``.
 
     Raises:
-        InputError: If the file is missing, cut short, of another kind, or a pickle with code.
+        InputError: If the file is missing, cut short, of another kind (:func:`file_kind`), a TorchScript
+            archive, or a pickle with code.
     """
-    if not path.is_file():
-        raise InputError(f"weights not found: {path} does not exist")
+    kind = file_kind(path)
+    if kind == "torchscript":
+        raise InputError(
+            f"{path} is refused: it is a TorchScript archive, and loading it could run code; {CONVERT}"
+        )
     try:
+        if kind == "safetensors":
+            return _read_safetensors(path)
         with warnings.catch_warnings():
             # A foreign pickle is refused below in one line; torch's remark on its protocol adds nothing.
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # An open file: of a path torch would take the ending for the kind.
+            with path.open("rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not is_whole_pickle(path):
+            raise unreadable(path, "it is cut short or of another kind; fetch it again") from error
         raise InputError(
             f"{path} is refused: it is no plain file of tensors, and loading it could run code; save its"
-            " state_dict alone"
+            f" state_dict alone, or {CONVERT}"
         ) from error
     except UNREADABLE as error:
-        raise InputError(
-            f"{path} is no readable file of weights: {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, reason: object) -> InputError:
+    """What a file that no reader understands is refused with, in one line."""
+    return InputError(f"{path} is no readable file of weights: {' '.join(str(reason).split())[:200]}")
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt", device="cpu") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, it is no mapping
+        header = (file.metadata() or {}).get("header")
+    return tensors if header is None else {"header": header, "state_dict": tensors}
 
 
 def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import safetensors.torch
 import torch
 from denoisers import randomise_denoisers
 from PIL import Image
@@ -22,6 +23,7 @@ from reid.models import (
     save_checkpoint,
 )
 from reid.models.checkpoint import read_header
+from reid.models.read import read_file
 from reid.utils import InputError
 
 IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
@@ -59,10 +61,11 @@ def features(model):
     return model.embed(IMAGES)
 
 
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
 @pytest.mark.parametrize("state", ["none", "attached", "fused"])
 @pytest.mark.parametrize("name", ["vit_micro", "resnet10"])
-def test_a_round_trip_gives_bitwise_the_same_features_and_header(name, state, tmp_path):
-    path = tmp_path / "new" / "model.pth"
+def test_a_round_trip_gives_bitwise_the_same_features_and_header(name, state, ending, tmp_path):
+    path = tmp_path / "new" / f"model.{ending}"
     model, header = make(name, state)
     save_checkpoint(path, model, header)
     torch.manual_seed(99)
@@ -73,6 +76,48 @@ def test_a_round_trip_gives_bitwise_the_same_features_and_header(name, state, tm
     assert again.spec == header.model
     assert list(again.state_dict()) == list(model.state_dict())
     assert bool(denoised_layers(again)) == (state == "attached")
+    assert_same_bits(read_file(path)["state_dict"], model.state_dict())
+
+
+def assert_same_bits(found, expected):
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+        assert found[key].dtype == value.dtype, key
+
+
+@pytest.mark.parametrize("state", ["attached", "fused"])
+def test_tensors_with_channels_last_and_shared_ones_are_saved_whole(state, tmp_path):
+    model, header = make("resnet10", state)
+    model.to(memory_format=torch.channels_last)
+    first, second = model.backbone.layer1[0].bn1, model.backbone.layer1[0].bn2
+    second.weight = first.weight  # one tensor under two names
+    second.running_mean = first.running_mean[:]  # another that begins in the same memory
+    state_dict = model.state_dict()
+    assert not state_dict["backbone.conv1.0.weight"].is_contiguous()
+    for name in ("model.pth", "model.safetensors"):
+        save_checkpoint(tmp_path / name, model, header)
+        assert_same_bits(read_file(tmp_path / name)["state_dict"], state_dict)
+    assert_same_bits(load_model(tmp_path / "model.safetensors").state_dict(), state_dict)
+    assert second.weight is first.weight
+
+
+def test_safetensors_hold_the_header_as_text_beside_the_tensors(tmp_path):
+    model, header = make()
+    save_checkpoint(tmp_path / "model.SafeTensors", model, header)
+    with safetensors.safe_open(tmp_path / "model.SafeTensors", framework="pt") as file:
+        assert set(file.keys()) == set(model.state_dict())
+        assert file.metadata() == {"format": "pt", "header": header.as_json()}
+
+
+def test_the_form_is_read_by_its_content_whatever_the_name(tmp_path):
+    model, header = make()
+    save_checkpoint(tmp_path / "a.safetensors", model, header)
+    save_checkpoint(tmp_path / "b.pth", model, header)
+    (tmp_path / "a.safetensors").rename(tmp_path / "a.pth")
+    (tmp_path / "b.pth").rename(tmp_path / "b.safetensors")
+    for name in ("a.pth", "b.safetensors"):
+        assert torch.equal(features(load_model(tmp_path / name)), features(model))
 
 
 def test_the_three_states_are_different_models(tmp_path):
@@ -98,9 +143,10 @@ def test_a_loaded_model_prepares_images_as_its_checkpoint_says(tmp_path):
 
 def test_the_header_alone_can_be_read(tmp_path):
     model, header = make()
-    save_checkpoint(tmp_path / "model.pth", model, header)
+    for name in ("model.pth", "model.safetensors"):
+        save_checkpoint(tmp_path / name, model, header)
+        assert read_header(tmp_path / name) == header
     torch.save(model.state_dict(), tmp_path / "plain.pth")
-    assert read_header(tmp_path / "model.pth") == header
     assert read_header(tmp_path / "plain.pth") is None
 
 
@@ -117,11 +163,12 @@ def test_a_checkpoint_is_a_plain_file_of_tensors_and_text(tmp_path):
     assert json.loads(content["header"])["model"]["name"] == "vit_micro"
 
 
-def test_a_pre_training_can_start_from_a_fused_checkpoint(tmp_path):
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_a_pre_training_can_start_from_a_fused_checkpoint(ending, tmp_path):
     model, header = make(state="fused")
-    save_checkpoint(tmp_path / "model.pth", model, header)
+    save_checkpoint(tmp_path / f"model.{ending}", model, header)
     plain = make()[0]
-    report = load_pretrained(plain, tmp_path / "model.pth")
+    report = load_pretrained(plain, tmp_path / f"model.{ending}")
     assert (report.dropped, report.fresh) == ([], [])
     assert torch.equal(features(plain), features(model))
 
@@ -264,21 +311,32 @@ def test_a_header_without_a_state_dict_is_refused(state_dict, tmp_path):
     assert "has a header but no state_dict" in refusal(tmp_path / "x.pth")
 
 
+def test_a_header_that_was_tampered_with_is_refused_in_safetensors_too(tmp_path):
+    tensors = {"a": torch.ones(1)}
+    safetensors.torch.save_file(tensors, tmp_path / "x.safetensors", {"header": '{"format": "other"}'})
+    assert f"x.safetensors {UNREAD}format must be denoisereid-1" in refusal(tmp_path / "x.safetensors")
+
+
 def test_a_missing_file_is_refused(tmp_path):
     assert "weights not found" in refusal(tmp_path / "none.pth")
 
 
-def test_a_failed_save_leaves_the_old_checkpoint_and_no_other_file(tmp_path, monkeypatch):
-    path = tmp_path / "model.pth"
+@pytest.mark.parametrize(
+    ("ending", "writer"),
+    [("pth", "torch.save"), ("safetensors", "reid.models.checkpoint.to_safetensors")],
+)
+def test_a_failed_save_leaves_the_old_checkpoint_and_no_other_file(ending, writer, tmp_path, monkeypatch):
+    path = tmp_path / f"model.{ending}"
     model, header = make()
     save_checkpoint(path, model, header)
     old = path.read_bytes()
 
-    def fill_the_disk(content, file):
-        file.write(b"half")
+    def fill_the_disk(content, target):
+        if ending == "pth":
+            target.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", fill_the_disk)
+    monkeypatch.setattr(writer, fill_the_disk)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, make("resnet10")[0], header)
     assert path.read_bytes() == old

@@ -1,8 +1,6 @@
 """Weights from the files of this field; every key accounted for, nothing unsafe read."""
 
-import io
 import logging
-import pickle
 import re
 
 import pytest
@@ -223,83 +221,6 @@ def test_a_file_without_a_state_dict_is_refused_with_what_it_holds(content, matc
 def test_what_is_no_tensor_is_left_out_and_numbers_as_keys_are_names():
     found = state_dict_in({"module.a": torch.ones(1), "epoch": 3, 7: torch.ones(1)}, None)
     assert sorted(found) == ["7", "a"]
-
-
-def whole_file(zipped):
-    buffer = io.BytesIO()
-    torch.save({"a": torch.ones(30)}, buffer, _use_new_zipfile_serialization=zipped)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"hello, I am no checkpoint\n",
-        b"MODEL:\n  NAME: vit_small\n",
-        b".",  # a pickle that ends before it holds anything
-        b"G123",  # a pickle cut inside a number
-        b"\x89PNG\r\n\x1a\n" + bytes(64),
-        bytes(4096),
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n",
-    ],
-    ids=["empty", "text", "yaml", "stop", "cut number", "png", "zeros", "lfs pointer"],
-)
-def test_a_file_of_another_kind_is_refused_in_one_line(content, tmp_path):
-    path = tmp_path / "weights.pth"
-    path.write_bytes(content)
-    assert str(path) in refusal(read_file, path)
-    assert str(path) in refusal(load_pretrained, make(), path)
-
-
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
-def test_a_file_cut_short_is_refused_in_one_line(zipped, share, tmp_path):
-    path, whole = tmp_path / "weights.pth", whole_file(zipped)
-    path.write_bytes(whole[: int(share * len(whole))])
-    assert str(path) in refusal(read_file, path)
-
-
-@pytest.mark.parametrize("place", ["missing.pth", "."])
-def test_a_file_that_is_not_there_is_refused_with_its_path(place, tmp_path):
-    assert refusal(read_file, tmp_path / place) == f"weights not found: {tmp_path / place} does not exist"
-
-
-class RunsCode:
-    """Unpickling this makes a file."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return open, (str(self.marker), "w")
-
-
-def save_with_code(path, marker, how):
-    content = {"a": torch.ones(1), "b": RunsCode(marker)}
-    if how == "pickle":
-        path.write_bytes(pickle.dumps({"b": RunsCode(marker)}, protocol=2))
-    else:
-        torch.save(content, path, _use_new_zipfile_serialization=how == "zip")
-
-
-@pytest.mark.parametrize("how", ["zip", "legacy", "pickle"])
-def test_a_file_with_code_is_refused_and_the_code_does_not_run(how, tmp_path):
-    path, marker = tmp_path / "evil.pth", tmp_path / "marker"
-    save_with_code(path, marker, how)
-    assert "is refused: it is no plain file of tensors, and loading it could run code" in refusal(
-        read_file, path
-    )
-    assert str(path) in refusal(load_pretrained, make(), path)
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize("how", ["zip", "legacy"])
-def test_that_file_would_have_run_its_code(how, tmp_path):
-    path, marker = tmp_path / "evil.pth", tmp_path / "marker"
-    save_with_code(path, marker, how)
-    torch.load(path, weights_only=False)["b"].close()
-    assert marker.exists()
 
 
 @pytest.mark.parametrize(
