@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.data.csv_table import Table, read_table
+from reid.data.csv_table import Column, Table, read_table
 from reid.data.folders import first_missing
 from reid.data.matches import warn_of_queries_without_match
 from reid.data.records import UNKNOWN, Records, ReIDDataset, Trial
@@ -18,12 +18,12 @@ INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 def load_csv(path: Path, *, train: bool = True, test: bool = True) -> ReIDDataset:
-    """Read a CSV of images: header ``path,pid,camid,split`` in any order; only ``path`` must be there.
+    """Read a CSV of images: header ``path,pid,camid,split,viewid`` in any order; only ``path`` must be there.
 
-    Paths are absolute or relative to the CSV's folder. A blank pid or camid is unknown (-1); pids that are
-    not all whole numbers are replaced by their places in sorted order, over all splits. A blank or absent
-    split is train. Other columns are ignored. There is one trial where both query and gallery have images,
-    else none.
+    Paths are absolute or relative to the CSV's folder. A blank pid, camid or viewid is unknown (-1); pids
+    that are not all whole numbers are replaced by their places in sorted order, over all splits. A blank or
+    absent split is train. Other columns are ignored. There is one trial where both query and gallery have
+    images, else none.
 
     Args:
         path: The CSV file, UTF-8.
@@ -35,7 +35,8 @@ def load_csv(path: Path, *, train: bool = True, test: bool = True) -> ReIDDatase
             image is listed twice, or an identity is both in train and in test.
     """
     table = read_table(path)
-    splits, pids, camids = _read_splits(table), _number_pids(table), _number_cameras(table)
+    splits, pids = _read_splits(table), _number_pids(table)
+    camids, viewids = _read_numbers(table, "camid", table.camid), _read_numbers(table, "viewid", table.viewid)
     _check_disjoint(table, pids, splits)
     # Query before gallery, each in the order of the file.
     training, query, gallery = (
@@ -45,7 +46,13 @@ def load_csv(path: Path, *, train: bool = True, test: bool = True) -> ReIDDatase
     testing = np.concatenate([query, gallery])
     _check_images(table, np.sort(np.concatenate([training, testing])))
     train_records, test_records = (
-        Records(path.parent, np.array([table.paths[row] for row in rows], str), pids[rows], camids[rows])
+        Records(
+            path.parent,
+            np.array([table.paths[row] for row in rows], str),
+            pids[rows],
+            camids[rows],
+            viewids[rows],
+        )
         for rows in (training, testing)
     )
     trial = Trial(np.arange(len(query)), np.arange(len(query), len(testing)))
@@ -77,14 +84,15 @@ def _number_pids(table: Table) -> NDArray[np.int64]:
     return table.pid.spread([int(text) for text in texts])
 
 
-def _number_cameras(table: Table) -> NDArray[np.int64]:
-    for text in table.camid.places:
+def _read_numbers(table: Table, name: str, column: Column) -> NDArray[np.int64]:
+    """(N,) the cameras or views: whole numbers, blank ones unknown."""
+    for text in column.places:
         if text and (not INTEGER.fullmatch(text) or int(text) < UNKNOWN):
-            where = table.at(table.camid.first_row(text))
+            where = table.at(column.first_row(text))
             raise InputError(
-                f"{where} must have a whole number of -1 (unknown) or more as camid, got '{text}'"
+                f"{where} must have a whole number of -1 (unknown) or more as {name}, got '{text}'"
             )
-    return table.camid.spread([int(text or UNKNOWN) for text in table.camid.places])
+    return column.spread([int(text or UNKNOWN) for text in column.places])
 
 
 def _check_disjoint(table: Table, pids: NDArray[np.int64], splits: NDArray[np.int64]) -> None:

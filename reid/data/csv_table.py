@@ -52,6 +52,7 @@ class Table:
         pid: As written; blank where the column is absent.
         camid: Likewise.
         split: Likewise.
+        viewid: Likewise.
     """
 
     source: Path
@@ -59,6 +60,7 @@ class Table:
     pid: Column = field(default_factory=Column)
     camid: Column = field(default_factory=Column)
     split: Column = field(default_factory=Column)
+    viewid: Column = field(default_factory=Column)
 
     def line(self, row: int) -> int:
         """The number in the file of a row; counted when a message needs it, a million are not kept."""
@@ -108,10 +110,11 @@ def _fill(table: Table, text: Iterable[str]) -> None:
         places = _find_columns(table.source, header)
         known = KnownImages(table)
         rows = filter(None, reader)
+        columns = {"pid": table.pid, "camid": table.camid, "split": table.split, "viewid": table.viewid}
         while chunk := list(islice(rows, CHUNK)):
             _check_widths(table, len(header), chunk)
             cells = list(zip(*chunk, strict=True))
-            for name, column in (("pid", table.pid), ("camid", table.camid), ("split", table.split)):
+            for name, column in columns.items():
                 column.extend(map(str.strip, cells[places[name]]) if name in places else [""] * len(chunk))
             table.paths.extend(map(str.strip, cells[places["path"]]))
             known.add_last(len(chunk))
@@ -186,7 +189,7 @@ def _find_columns(source: Path, header: Sequence[str]) -> dict[str, int]:
     if "path" not in names:
         raise InputError(
             f"{source} must begin with a header that names the column 'path' (and may name pid, camid, "
-            f"split), got '{','.join(header)}'"
+            f"split, viewid), got '{','.join(header)}'"
         )
     for name in names:
         if name and names.count(name) > 1:

@@ -22,12 +22,14 @@ class Batch(NamedTuple):
         pids: (B,) int64 identities, or class labels in training.
         camids: (B,) int64 cameras; -1 unknown.
         indices: (B,) int64 rows of the records.
+        viewids: (B,) int64 views; -1 unknown. Last, so that the places of the others are those they had.
     """
 
     images: Tensor
     pids: Tensor
     camids: Tensor
     indices: Tensor
+    viewids: Tensor
 
 
 class ImageDataset(Dataset[Batch]):
@@ -48,13 +50,14 @@ class ImageDataset(Dataset[Batch]):
         return len(self.records)
 
     def __getitem__(self, index: int) -> Batch:
-        """One sample: (3, H, W) and three scalars.
+        """One sample: (3, H, W) and four scalars.
 
         Raises:
             ImageError: If the image cannot be read.
         """
-        pid, camid = int(self.records.pids[index]), int(self.records.camids[index])
-        return Batch(self.image(index), torch.tensor(pid), torch.tensor(camid), torch.tensor(index))
+        records = self.records
+        numbers = (records.pids[index], records.camids[index], index, records.viewids[index])
+        return Batch(self.image(index), *(torch.tensor(int(number)) for number in numbers))
 
     def image(self, index: int) -> Tensor:
         """The transformed image of one record.

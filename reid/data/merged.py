@@ -13,9 +13,9 @@ from reid.data.records import UNKNOWN, Records, ReIDDataset
 def merge_training(datasets: Sequence[ReIDDataset]) -> ReIDDataset:
     """The training images of all data sets, in turn; where only one has any, that set as it is.
 
-    Identities and cameras are numbered by rank within their own set, then shifted behind those of the sets
-    before it, so that none of two sets coincide; unknown ones (-1) stay unknown. Several sets give a result
-    without test images: they are evaluated one by one.
+    Identities, cameras and views are numbered by rank within their own set, then shifted behind those of the
+    sets before it, so that none of two sets coincide; unknown ones (-1) stay unknown. Several sets give a
+    result without test images: they are evaluated one by one.
 
     Args:
         datasets: At least one.
@@ -29,6 +29,7 @@ def merge_training(datasets: Sequence[ReIDDataset]) -> ReIDDataset:
         np.concatenate([_paths_from(root, part.train) for part in parts]),
         _number_apart([part.train.pids for part in parts]),
         _number_apart([part.train.camids for part in parts]),
+        _number_apart([part.train.viewids for part in parts]),
     )
     name = "+".join(part.name for part in parts)
     title = " and ".join(f"{part.title} {part.train_rule}" for part in parts)

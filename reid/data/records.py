@@ -1,4 +1,4 @@
-"""What a data set is, once parsed: columns of paths, identities and cameras, and how it is evaluated."""
+"""What a data set is, once parsed: columns of paths, identities, cameras and views, and its evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-UNKNOWN = -1  # the identity or camera of an image that carries none
+UNKNOWN = -1  # the identity, camera or view of an image that carries none
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Records:
         paths: (N,) relative paths, an array of strings.
         pids: (N,) int64 identities; -1 unknown.
         camids: (N,) int64 cameras; -1 unknown.
+        viewids: (N,) int64 views, the side that an image shows; -1 unknown, as all are where it is left out.
 
     Raises:
         ValueError: If the columns differ in length.
@@ -30,17 +31,26 @@ class Records:
     paths: NDArray[np.str_]
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
+    viewids: NDArray[np.int64] = None  # type: ignore[assignment]  # an array in every object
 
     def __post_init__(self) -> None:
-        lengths = {len(self.paths), len(self.pids), len(self.camids)}
+        if self.viewids is None:
+            object.__setattr__(self, "viewids", np.full(len(self.paths), UNKNOWN, np.int64))
+        lengths = {len(self.paths), len(self.pids), len(self.camids), len(self.viewids)}
         if len(lengths) > 1:
             raise ValueError(f"columns must have one length, got {sorted(lengths)}")
 
     @classmethod
-    def from_rows(cls, root: Path, rows: Sequence[tuple[str, int, int]]) -> Records:
-        """Build the columns from (path, pid, camid) rows."""
-        paths, pids, camids = zip(*rows, strict=True) if rows else ((), (), ())
-        return cls(root, np.array(paths, str), np.array(pids, np.int64), np.array(camids, np.int64))
+    def from_rows(
+        cls, root: Path, rows: Sequence[tuple[str, int, int]] | Sequence[tuple[str, int, int, int]]
+    ) -> Records:
+        """Build the columns from (path, pid, camid) or (path, pid, camid, viewid) rows, all of one kind.
+
+        Raises:
+            ValueError: If rows of both kinds are mixed.
+        """
+        paths, *numbers = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(root, np.array(paths, str), *(np.array(column, np.int64) for column in numbers))
 
     @classmethod
     def empty(cls, root: Path) -> Records:
@@ -56,7 +66,9 @@ class Records:
 
     def select(self, indices: NDArray[np.int64] | NDArray[np.bool_]) -> Records:
         """The rows at ``indices`` (or where a mask is true), in that order."""
-        return Records(self.root, self.paths[indices], self.pids[indices], self.camids[indices])
+        return Records(
+            self.root, self.paths[indices], self.pids[indices], self.camids[indices], self.viewids[indices]
+        )
 
     def append(self, other: Records) -> Records:
         """These rows, then the rows of ``other``, which must lie under the same root."""
@@ -67,6 +79,7 @@ class Records:
             np.concatenate([self.paths, other.paths]),
             np.concatenate([self.pids, other.pids]),
             np.concatenate([self.camids, other.camids]),
+            np.concatenate([self.viewids, other.viewids]),
         )
 
     @property
@@ -78,6 +91,11 @@ class Records:
     def num_camids(self) -> int:
         """How many cameras are seen, unknown ones not counted."""
         return len(np.unique(self.camids[self.camids != UNKNOWN]))
+
+    @property
+    def num_viewids(self) -> int:
+        """How many views are seen, unknown ones not counted."""
+        return len(np.unique(self.viewids[self.viewids != UNKNOWN]))
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def test_only_the_path_must_be_there(tmp_path):
     assert dataset.train.paths.tolist() == ["img/a.jpg", "img/b.jpg"]
     assert dataset.train.pids.tolist() == [-1, -1]
     assert dataset.train.camids.tolist() == [-1, -1]
+    assert dataset.train.viewids.tolist() == [-1, -1]
     assert (len(dataset.test), dataset.trials) == (0, ())
 
 
@@ -68,6 +69,25 @@ def test_blank_fields_are_unknown_and_train(tmp_path):
     dataset = load_csv(write(tmp_path, "path,pid,camid,split\nimg/a.jpg,,,\nimg/b.jpg, 4 , 2 ,train\n"))
     assert dataset.train.pids.tolist() == [-1, 4]
     assert dataset.train.camids.tolist() == [-1, 2]
+
+
+def test_views_stay_with_their_images(tmp_path):
+    text = (
+        "path,viewid,pid,split\nimg/a.jpg,4,1,gallery\nimg/b.jpg,,2,train\nimg/c.jpg, 0 ,1,query\n"
+        "img/d.jpg,-1,1,gallery\nimg/e.jpg,12,2,train\n"
+    )
+    dataset = load_csv(write(tmp_path, text))
+    assert dataset.train.viewids.tolist() == [-1, 12]
+    assert dataset.test.paths.tolist() == ["img/c.jpg", "img/a.jpg", "img/d.jpg"]
+    assert dataset.test.viewids.tolist() == [0, 4, -1]
+
+
+@pytest.mark.parametrize("view", ["-2", "front", "1.0", "²", "1" * 19])
+def test_another_view_is_refused_with_its_line(tmp_path, view):
+    path = write(tmp_path, f"path,viewid\nimg/a.jpg,0\nimg/b.jpg,{view}\n")
+    assert refusal(path) == (
+        f"FILE:3 must have a whole number of -1 (unknown) or more as viewid, got '{view}'"
+    )
 
 
 def test_text_identities_are_numbered_in_sorted_order_over_all_splits(tmp_path):
@@ -232,12 +252,12 @@ print(len(dataset.train), len(dataset.test), time.process_time() - start, peak()
 
 @pytest.mark.slow
 def test_a_million_rows_take_seconds_and_less_than_a_gigabyte(tmp_path):
-    rows = ["path,pid,camid,split\n"]
+    rows = ["path,pid,camid,split,viewid\n"]
     for number in range(1_000_000):
         person = number // 20
         name = f"images/{person // 500:03d}/{person:06d}_c{number % 7}s1_{number:09d}_the_usual_length.jpg"
         split = "train" if person < 25_000 else ("query" if number % 20 == 0 else "gallery")
-        rows.append(f"{name},{person},{number % 7},{split}\n")
+        rows.append(f"{name},{person},{number % 7},{split},{number % 8}\n")
     (tmp_path / "list.csv").write_text("".join(rows))
     words = [sys.executable, "-c", MEASURE, str(tmp_path / "list.csv")]
     result = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -53,12 +53,20 @@ def test_rows_beyond_the_first_chunk(tmp_path):
     assert table.at(count - 1) == f"{table.source}:{count + 1}"
 
 
+def test_views_are_a_column_of_their_own_and_blank_where_it_is_absent(tmp_path):
+    table = read_table(write(tmp_path, "ViewID,path\n3,a.jpg\n,b.jpg\n"))
+    assert [table.viewid.text(row) for row in range(2)] == ["3", ""]
+    table = read_table(write(tmp_path, "path\na.jpg\n"))
+    assert table.viewid.text(0) == ""
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
         ("path,pid,path", "'path' is there 2 times"),
         ("path,PID,pid", "'pid' is there 2 times"),
         ("path,note,note,note", "'note' is there 3 times"),
+        ("path,viewid,ViewID", "'viewid' is there 2 times"),
     ],
 )
 def test_a_column_that_is_named_twice_is_refused(tmp_path, header, expected):

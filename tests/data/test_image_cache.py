@@ -18,7 +18,7 @@ def records(tmp_path):
     for row in range(len(PIDS)):
         pixels = rng.integers(0, 256, (20 + row, 30, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{row}.png")
-    return Records.from_rows(tmp_path, [(f"{row}.png", pid, 0) for row, pid in enumerate(PIDS)])
+    return Records.from_rows(tmp_path, [(f"{row}.png", pid, 0, row % 3) for row, pid in enumerate(PIDS)])
 
 
 def labelled(records, size, workers, cache_mb):

@@ -18,18 +18,19 @@ def to_tensor(image):
 def test_a_sample_and_a_batch_have_the_same_fields(tmp_path):
     for seed in range(2):
         Image.fromarray(pixels(seed=seed)).save(tmp_path / f"{seed}.png")
-    records = Records.from_rows(tmp_path, [("0.png", 8, 3), ("1.png", 9, -1)])
+    records = Records.from_rows(tmp_path, [("0.png", 8, 3, -1), ("1.png", 9, -1, 6)])
     dataset = ImageDataset(records, to_tensor)
     assert len(dataset) == 2
     sample = dataset[1]
     assert isinstance(sample, Batch)
     assert (sample.images.shape, sample.images.dtype) == ((3, 40, 30), torch.float32)
-    assert (sample.pids.item(), sample.camids.item(), sample.indices.item()) == (9, -1, 1)
+    assert [field.item() for field in sample[1:]] == [9, -1, 1, 6]
     batch = default_collate([dataset[0], dataset[1]])
     assert isinstance(batch, Batch)
     assert batch.images.shape == (2, 3, 40, 30)
     assert (batch.pids.tolist(), batch.camids.tolist(), batch.indices.tolist()) == ([8, 9], [3, -1], [0, 1])
-    assert {batch.pids.dtype, batch.camids.dtype, batch.indices.dtype} == {torch.int64}
+    assert batch.viewids.tolist() == [-1, 6]
+    assert {field.dtype for field in batch[1:]} == {torch.int64}
     np.testing.assert_array_equal(batch.images[1].permute(1, 2, 0).numpy(), pixels(seed=1))
 
 

@@ -13,6 +13,7 @@ from reid.data.loaders import seeded_generators, shuffled_loader
 from reid.utils import InputError
 
 PIDS = [40, 40, 40, 7, 7, 7, 7, 23, 40]
+VIEWS = [5, -1, 0, 1, 2, 7, 4, 3, 6]
 
 
 def to_tensor(image):
@@ -28,7 +29,9 @@ def noisy(image):
 def records(tmp_path):
     for row in range(len(PIDS)):
         Image.new("RGB", (4, 6), (row * 10, 0, 255)).save(tmp_path / f"{row}.png")
-    return Records.from_rows(tmp_path, [(f"{row}.png", pid, row % 3) for row, pid in enumerate(PIDS)])
+    return Records.from_rows(
+        tmp_path, [(f"{row}.png", pid, row % 3, VIEWS[row]) for row, pid in enumerate(PIDS)]
+    )
 
 
 def make_train(records, workers=0, seed=5, transform=noisy):
@@ -44,6 +47,9 @@ def make_plain(records, workers=0, transform=to_tensor):
 
 
 training = pytest.mark.parametrize("make", [make_train, make_shuffled], ids=["train", "shuffled"])
+every_loader = pytest.mark.parametrize(
+    "make", [make_train, make_shuffled, make_plain], ids=["train", "shuffled", "plain"]
+)
 
 
 def drawn(loader, epoch=0):
@@ -102,6 +108,20 @@ def test_plain_batches_show_every_image_in_order(records, workers):
     ]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@every_loader
+def test_every_loader_gives_the_views_of_its_rows(records, make, workers):
+    for batch in iterate(make(records, workers)):
+        assert batch.viewids.tolist() == [VIEWS[row] for row in batch.indices]
+
+
+@every_loader
+def test_views_are_unknown_where_the_records_have_none(records, make):
+    bare = Records(records.root, records.paths, records.pids, records.camids)
+    for batch in iterate(make(bare)):
+        assert batch.viewids.tolist() == [-1] * len(batch.indices)
+
+
 @training
 def test_batches_do_not_depend_on_the_number_of_workers(records, make):
     alone, helped = make(records), make(records, 2)
@@ -148,7 +168,7 @@ def test_an_image_drawn_twice_is_augmented_in_two_ways(records):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("make", [make_train, make_shuffled, make_plain], ids=["train", "shuffled", "plain"])
+@every_loader
 def test_the_global_generators_are_left_alone(records, make, workers):
     before = generator_states()
     assert list(iterate(make(records, workers)))
@@ -179,7 +199,7 @@ def test_seeded_generators_are_a_function_of_all_their_numbers():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("make", [make_train, make_shuffled, make_plain], ids=["train", "shuffled", "plain"])
+@every_loader
 def test_a_damaged_image_arrives_as_one_line_with_its_path(records, make, workers):
     for row in range(9):
         path = records.path(row)

@@ -48,6 +48,14 @@ def test_merging_keeps_who_is_who_and_nothing_else(seed):
                 assert (values[i] == values[j]) == same
 
 
+def test_views_of_two_sets_do_not_collide():
+    first = dataset("/data", "a", [("x.jpg", 1, 0, 6), ("y.jpg", 1, 0, -1), ("z.jpg", 1, 0, 2)])
+    second = dataset("/data", "b", [("v.jpg", 1, 0), ("w.jpg", 1, 0)])
+    third = dataset("/data", "c", [("t.jpg", 1, 0, 2), ("u.jpg", 1, 0, 0)])
+    merged = merge_training([first, second, third]).train
+    assert merged.viewids.tolist() == [1, -1, 0, -1, -1, 3, 2]
+
+
 def test_absolute_and_shared_roots():
     first = dataset("/data", "a", [("/elsewhere/x.jpg", 1, 0)])
     second = dataset("/data", "b", [("y.jpg", 1, 0)])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ ROOT = Path("root")
 ROWS = [("a/1.jpg", 7, 0), ("a/2.jpg", UNKNOWN, 1), ("b/3.jpg", 7, UNKNOWN), ("b/4.jpg", 0, 1)]
 
 
+VIEWED = [("a/1.jpg", 7, 0, 5), ("a/2.jpg", 7, 1, UNKNOWN), ("b/3.jpg", 8, 0, 0), ("b/4.jpg", 8, 0, 5)]
+
+
 def rows_of(records):
     return list(zip(records.paths.tolist(), records.pids.tolist(), records.camids.tolist(), strict=True))
 
@@ -18,6 +22,29 @@ def test_rows_become_columns_and_back():
     assert rows_of(records) == ROWS
     assert len(records) == 4
     assert (records.pids.dtype, records.camids.dtype, records.paths.dtype.kind) == (np.int64, np.int64, "U")
+
+
+def test_views_are_unknown_where_they_are_left_out():
+    made = Records(ROOT, np.array(["a", "b"]), np.array([1, 2]), np.array([0, 1]))
+    for records in (made, Records.from_rows(ROOT, ROWS), Records.empty(ROOT)):
+        assert records.viewids.tolist() == [UNKNOWN] * len(records)
+        assert (records.viewids.dtype, records.num_viewids) == (np.int64, 0)
+
+
+def test_views_stay_with_their_rows():
+    records = Records.from_rows(ROOT, VIEWED)
+    assert rows_of(records) == [row[:3] for row in VIEWED]
+    assert (records.viewids.tolist(), records.viewids.dtype) == ([5, UNKNOWN, 0, 5], np.int64)
+    assert records.num_viewids == 2
+    assert records.select(np.array([2, 0])).viewids.tolist() == [0, 5]
+    assert records.select(np.array([False, True, True, False])).viewids.tolist() == [UNKNOWN, 0]
+    assert Records.from_rows(ROOT, ROWS[:2]).append(records).viewids.tolist() == [-1, -1, 5, UNKNOWN, 0, 5]
+    assert replace(records, pids=np.arange(4)).viewids.tolist() == [5, UNKNOWN, 0, 5]
+
+
+def test_rows_with_and_without_views_are_not_mixed():
+    with pytest.raises(ValueError, match="argument 2 is longer than argument 1"):
+        Records.from_rows(ROOT, [ROWS[0], VIEWED[0]])
 
 
 def test_a_path_is_below_the_root():
@@ -56,3 +83,5 @@ def test_records_under_another_root_are_not_appended():
 def test_columns_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"columns must have one length, got \[1, 2\]"):
         Records(ROOT, np.array(["a", "b"]), np.array([1]), np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"columns must have one length, got \[1, 2\]"):
+        Records(ROOT, np.array(["a", "b"]), np.array([1, 1]), np.array([0, 1]), np.array([3]))
