@@ -5,19 +5,25 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
+from reid.models.formats import load_pretrained
 from reid.models.header import DenoiseSpec
 from reid.models.preprocessing import Preprocessing
-from reid.models.reid_model import ModelSpec, ReIDModel
-from reid.models.weights import load_pretrained
+from reid.models.reid_model import ReIDModel
+from reid.models.spec import JigsawSpec, ModelSpec, SideSpec
 
 
-def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
+def build_model(cfg: CfgNode, num_classes: int, side: SideSpec | None = None) -> ReIDModel:
     """The model of ``cfg`` for ``num_classes`` training identities, started from its pre-trained weights.
+
+    Args:
+        cfg: The configuration.
+        num_classes: Training identities.
+        side: The cameras and views of the training images, where ``cfg`` embeds them.
 
     Raises:
         InputError: If the backbone is unknown, does not fit the image sizes, or the weights do not fit.
     """
-    model = ReIDModel(build_model_spec(cfg, num_classes), build_preprocessing(cfg))
+    model = ReIDModel(build_model_spec(cfg, num_classes, side), build_preprocessing(cfg))
     if cfg.MODEL.CHANNELS_LAST:
         # Images need no change: a convolution follows the layout of its weight.
         model.to(memory_format=torch.channels_last)
@@ -26,8 +32,9 @@ def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
     return model
 
 
-def build_model_spec(cfg: CfgNode, num_classes: int) -> ModelSpec:
-    """What ``cfg`` builds for ``num_classes`` training identities."""
+def build_model_spec(cfg: CfgNode, num_classes: int, side: SideSpec | None = None) -> ModelSpec:
+    """What ``cfg`` builds for ``num_classes`` training identities and the given cameras and views."""
+    down, across = cfg.MODEL.STRIDE_SIZE
     return ModelSpec(
         name=cfg.MODEL.NAME,
         image_size=tuple(cfg.INPUT.SIZE_TRAIN),
@@ -35,6 +42,22 @@ def build_model_spec(cfg: CfgNode, num_classes: int) -> ModelSpec:
         drop_path=cfg.MODEL.DROP_PATH,
         last_stride=cfg.MODEL.LAST_STRIDE,
         neck_feat=cfg.TEST.NECK_FEAT,
+        patch_stride=(down, across) if down and across else None,
+        conv_stem=cfg.MODEL.STEM_CONV,
+        gem=cfg.MODEL.GEM_POOLING,
+        feat_dim=cfg.MODEL.FEAT_DIM if cfg.MODEL.REDUCE_FEAT_DIM else 0,
+        side=side,
+        jigsaw=build_jigsaw_spec(cfg) if cfg.MODEL.JPM else None,
+    )
+
+
+def build_jigsaw_spec(cfg: CfgNode) -> JigsawSpec:
+    """How ``cfg`` groups patches for jigsaw branches."""
+    return JigsawSpec(
+        num_parts=cfg.MODEL.DEVIDE_LENGTH,
+        shift=cfg.MODEL.SHIFT_NUM,
+        num_groups=cfg.MODEL.SHUFFLE_GROUP,
+        rearrange=cfg.MODEL.RE_ARRANGE,
     )
 
 

@@ -3,17 +3,21 @@
 It has two forms with the same content, told apart by the ending when written and by the content when read.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as to_safetensors
 
+from reid.models.formats import import_content
 from reid.models.header import Header
 from reid.models.read import has_header, read_file
 from reid.models.reid_model import ReIDModel
 from reid.models.weights import load_strictly
 from reid.utils import InputError, write_atomically
+
+logger = logging.getLogger(__name__)
 
 SAFETENSORS = ".safetensors"
 
@@ -80,14 +84,40 @@ def rebuild(content: Any, path: Path) -> tuple[ReIDModel, Header]:
     return model.eval(), header
 
 
+def load_any(path: str | Path) -> tuple[ReIDModel, Header]:
+    """The model of a file of weights, ours or of any known format, in eval mode on the CPU.
+
+    Raises:
+        InputError: If the file cannot be read safely, is of no known format, or does not fit its model.
+    """
+    content = read_file(Path(path))
+    if has_header(content):
+        return rebuild(content, Path(path))
+    imported = import_content(content, Path(path))
+    return imported.model, imported.header
+
+
 def load_model(path: str | Path) -> ReIDModel:
-    """Load a checkpoint for retrieval, in eval mode on the CPU; it needs no configuration.
+    """Load a file of weights for retrieval, in eval mode on the CPU; it needs no configuration.
 
         model = load_model("fused.pth")
         images = torch.stack([model.preprocess(path) for path in paths])     # (B, 3, H, W)
         features = model.embed(images)                                       # (B, D)
 
+    A checkpoint of this toolkit or a file of any known format (:mod:`reid.models.formats`), whose network and
+    preparation of images are told by its keys. A model with side information also takes the cameras and
+    views of the images; without, it uses the mean of their embeddings.
+
     Raises:
-        InputError: As :func:`load_checkpoint`.
+        InputError: As :func:`load_any`.
     """
-    return load_checkpoint(path)[0]
+    model, _ = load_any(path)
+    if model.spec.side is not None:
+        side = model.spec.side
+        logger.info(
+            "%s tells %d cameras and %d views apart; images of others, or of none, take the mean embedding",
+            path,
+            len(side.cameras),
+            len(side.views),
+        )
+    return model

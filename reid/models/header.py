@@ -15,7 +15,8 @@ import reid
 from reid.denoise import NoiseSchedule, attach_denoisers
 from reid.models.fields import read_fields
 from reid.models.preprocessing import Preprocessing
-from reid.models.reid_model import ModelSpec, ReIDModel
+from reid.models.reid_model import ReIDModel
+from reid.models.spec import ModelSpec
 from reid.models.training import Training
 from reid.utils import InputError
 

@@ -1,5 +1,7 @@
 """Position embeddings for another patch grid than the one they were trained on."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,21 +9,35 @@ from torch.nn import functional as F
 from reid.utils import InputError
 
 
+class PatchLayout(NamedTuple):
+    """How a file's position embeddings lie on its images.
+
+    Args:
+        grid: Rows and columns; None where only their ratio is known.
+        hw_ratio: Rows over columns, where the grid is not known.
+        has_teacher_token: Whether a second token, of DeiT's distillation, stands before the patches.
+    """
+
+    grid: tuple[int, int] | None = None
+    hw_ratio: int = 1
+    has_teacher_token: bool = False
+
+
 def resize_position_embedding(
-    embedding: Tensor, grid: tuple[int, int], num_prefix_tokens: int, hw_ratio: int = 1
+    embedding: Tensor, grid: tuple[int, int], num_prefix_tokens: int, layout: PatchLayout
 ) -> Tensor:
     """Resize (1, prefix + h w, D) to (1, prefix + grid[0] grid[1], D); prefix tokens stay as they are.
 
-        h = floor(sqrt(N hw_ratio)),  w = h / hw_ratio      for N patch tokens
+        h = floor(sqrt(N hw_ratio)),  w = h / hw_ratio      for N patch tokens, where the layout has no grid
 
-    Bilinear without antialiasing and with corners not aligned, the rule of TransReID and TransReID-SSL.
-    timm's own rule (bicubic, antialiased) gives other features.
+    Bilinear without antialiasing and with corners not aligned, the rule of TransReID, TransReID-SSL,
+    fast-reid and CLIP-ReID. timm's own rule (bicubic, antialiased) gives other features.
 
     Args:
         embedding: (1, num_prefix_tokens + N, D), or the same without the first axis.
         grid: Rows and columns of patches wanted.
         num_prefix_tokens: Tokens in front that have no place in the grid.
-        hw_ratio: Height over width of the grid that was trained on.
+        layout: Of the embedding.
 
     Raises:
         InputError: If the shape is another, or N tokens do not form a grid of that ratio.
@@ -32,11 +48,11 @@ def resize_position_embedding(
         raise InputError(f"position embeddings must be (1, tokens, D), got {tuple(embedding.shape)}")
     prefix, patches = embedding[:, :num_prefix_tokens], embedding[:, num_prefix_tokens:]
     count, dim = patches.shape[1:]
-    height = int((count * hw_ratio) ** 0.5)
-    width = height // hw_ratio
+    height = int((count * layout.hw_ratio) ** 0.5)
+    height, width = layout.grid or (height, height // layout.hw_ratio)
     if height * width != count or not count:
         raise InputError(
-            f"{count} position embeddings form no grid of height {hw_ratio} times the width;"
+            f"{count} position embeddings form no grid of height {layout.hw_ratio} times the width;"
             " set MODEL.PRETRAIN_HW_RATIO to the pre-training's (1 for ImageNet, 2 for 256x128)"
         )
     if (height, width) == grid:

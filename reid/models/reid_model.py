@@ -1,65 +1,28 @@
 """The re-identification model: backbone, BNNeck, classifier."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from reid.models.backbone import create_backbone, patch_grid
+from reid.models.backbones import Branch, branches_of, create_backbone, patch_grid, takes_side_information
 from reid.models.embedding import EmbeddingDenoiser
 from reid.models.neck import BNNeck
-from reid.models.output import ReIDOutput
-from reid.models.preprocessing import Preprocessing, check_size
+from reid.models.output import BranchOutput, ReIDOutput
+from reid.models.preprocessing import Preprocessing
+from reid.models.spec import ModelSpec
 from reid.utils import InputError
-
-NeckFeat = Literal["before", "after"]
-MAX_CLASSES = 10**6
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """All that is needed to build a model again before its weights are loaded.
-
-    Args:
-        name: Backbone, one of ``BACKBONES``.
-        image_size: Height and width in pixels.
-        num_classes: Training identities; 0 where there are no labels.
-        drop_path: Stochastic depth of vision transformers.
-        last_stride: Stride of a ResNet's last stage, 1 or 2.
-        neck_feat: Which feature is retrieved with: before or after the BNNeck.
-        adapted: Whether the retrieval feature goes through an :class:`EmbeddingDenoiser`.
-
-    Raises:
-        InputError: If a number is outside its range, or ``neck_feat`` is neither.
-    """
-
-    name: str
-    image_size: tuple[int, int]
-    num_classes: int
-    drop_path: float = 0.0
-    last_stride: int = 1
-    neck_feat: NeckFeat = "before"
-    adapted: bool = False
-
-    def __post_init__(self) -> None:
-        check_size("image_size", self.image_size)
-        if not 0 <= self.num_classes <= MAX_CLASSES:
-            raise InputError(f"num_classes must be in 0..{MAX_CLASSES}, got {self.num_classes}")
-        if not 0 <= self.drop_path <= 1:
-            raise InputError(f"drop_path must be in 0..1, got {self.drop_path}")
-        if self.last_stride not in (1, 2):
-            raise InputError(f"last_stride must be 1 or 2, got {self.last_stride}")
-        if self.neck_feat not in ("before", "after"):
-            raise InputError(f"neck_feat must be before or after, got {self.neck_feat!r}")
 
 
 class ReIDModel(nn.Module):
-    """A backbone with a BNNeck and a bias-free classifier over the training identities.
+    """A backbone with a BNNeck and a bias-free classifier over the training identities, for each branch.
 
         feat = backbone(images),  bn_feat = BNNeck(feat),  logits = W bn_feat
+        retrieval: [scale_1 feat_1, scale_2 feat_2, ..] over the branches, or the same of bn_feat
+
+    Most backbones have one branch, of scale 1. Where ``spec.feat_dim`` is set, a linear layer without bias
+    reduces the backbone's feature first.
 
     Source: Luo et al., CVPRW 2019; TransReID keeps it.
 
@@ -68,30 +31,52 @@ class ReIDModel(nn.Module):
         preprocessing: What its images must go through, for :meth:`preprocess`.
 
     Raises:
-        InputError: If the backbone is unknown, or does not fit the image size or that of the preprocessing.
+        InputError: If the backbone cannot be built, does not fit the image size of the preprocessing, or has
+            several branches, which no layer reduces.
     """
 
     def __init__(self, spec: ModelSpec, preprocessing: Preprocessing | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.preprocessing = preprocessing
-        self.backbone = create_backbone(spec.name, spec.image_size, spec.drop_path, spec.last_stride)
+        self.backbone = create_backbone(spec)
         if preprocessing and patch_grid(self.backbone) and preprocessing.size != spec.image_size:
             raise InputError(
                 f"{spec.name} works at one image size: the preprocessing's {list(preprocessing.size)}"
                 f" (INPUT.SIZE_TEST) must equal {list(spec.image_size)} (INPUT.SIZE_TRAIN)"
             )
-        self.dim = int(self.backbone.num_features)  # type: ignore[arg-type]
-        self.neck = BNNeck(self.dim)
-        self.classifier = nn.Linear(self.dim, spec.num_classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.branches = branches_of(self.backbone)
+        self.reduction: nn.Linear | None = None
+        if spec.feat_dim:
+            self.branches = self._reduced(spec)
+        self.dim = sum(branch.dim for branch in self.branches if branch.scale)
+        first, *others = (branch for branch in self.branches if branch.id_weight)
+        self.neck, self.classifier = BNNeck(first.dim), _classifier(first.dim, spec.num_classes)
+        self.part_necks = nn.ModuleList(BNNeck(branch.dim) for branch in others)
+        self.part_classifiers = nn.ModuleList(_classifier(branch.dim, spec.num_classes) for branch in others)
         self.embedding_denoiser = EmbeddingDenoiser(self.dim) if spec.adapted else None
 
-    def forward(self, images: Tensor) -> ReIDOutput:
-        """Map images (B, 3, H, W) to features and class scores, in training and evaluation alike."""
-        feat = self.backbone(images)
-        bn_feat = self.neck(feat)
-        return ReIDOutput(feat, bn_feat, self.classifier(bn_feat))
+    def forward(
+        self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None
+    ) -> ReIDOutput:
+        """Map images to features and class scores, in training and evaluation alike.
+
+        Args:
+            images: (B, 3, H, W).
+            camids: (B,) int64 cameras, -1 unknown; read only where the model has side information.
+            viewids: (B,) int64 views, likewise.
+        """
+        feats = self._features(images, camids, viewids)
+        necks, classifiers = [self.neck, *self.part_necks], [self.classifier, *self.part_classifiers]
+        outputs, place = [], 0
+        for branch, feat in zip(self.branches, feats, strict=True):
+            if not branch.id_weight:
+                outputs.append(BranchOutput(feat, None, None))
+                continue
+            bn_feat = necks[place](feat)
+            outputs.append(BranchOutput(feat, bn_feat, classifiers[place](bn_feat)))
+            place += 1
+        return ReIDOutput(tuple(outputs))
 
     def preprocess(self, image: Image.Image | str | Path) -> Tensor:
         """Map an image or an image file to (3, H, W), ready to be stacked for :meth:`embed`.
@@ -105,12 +90,42 @@ class ReIDModel(nn.Module):
         return self.preprocessing(image)
 
     @torch.no_grad()
-    def embed(self, images: Tensor) -> Tensor:
-        """Map images (B, 3, H, W) to retrieval features (B, D), not normalised and without a gradient.
+    def embed(self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None) -> Tensor:
+        """Map images (B, 3, H, W) to retrieval features (B, dim), not normalised and without a gradient.
 
-        For training there is the forward pass.
+        For training there is the forward pass, whose other arguments mean the same.
         """
-        feat = self.backbone(images)
+        feats = self._features(images, camids, viewids)
         if self.spec.neck_feat == "after":
-            feat = self.neck(feat)
+            necks = iter([self.neck, *self.part_necks])
+            pairs = zip(self.branches, feats, strict=True)
+            feats = tuple(next(necks)(feat) if branch.id_weight else feat for branch, feat in pairs)
+        ranked = [
+            feat if branch.scale == 1 else branch.scale * feat
+            for branch, feat in zip(self.branches, feats, strict=True)
+            if branch.scale
+        ]
+        feat = ranked[0] if len(ranked) == 1 else torch.cat(ranked, dim=1)
         return feat if self.embedding_denoiser is None else self.embedding_denoiser(feat)
+
+    def _features(self, images: Tensor, camids: Tensor | None, viewids: Tensor | None) -> tuple[Tensor, ...]:
+        """One feature (B, D) a branch."""
+        sides = (camids, viewids) if takes_side_information(self.backbone) else ()
+        feats = self.backbone(images, *sides)
+        if self.reduction is not None:
+            return (self.reduction(feats),)
+        return feats if len(self.branches) > 1 else (feats,)
+
+    def _reduced(self, spec: ModelSpec) -> tuple[Branch, ...]:
+        """Add the layer that reduces the feature, and return the branch that is left."""
+        if len(self.branches) > 1:
+            raise InputError(f"{spec.name} has {len(self.branches)} features here; set feat_dim to 0")
+        self.reduction = nn.Linear(self.branches[0].dim, spec.feat_dim, bias=False)
+        nn.init.xavier_uniform_(self.reduction.weight)
+        return (Branch(spec.feat_dim),)
+
+
+def _classifier(dim: int, num_classes: int) -> nn.Linear:
+    layer = nn.Linear(dim, num_classes, bias=False)
+    nn.init.normal_(layer.weight, std=0.001)
+    return layer

@@ -120,10 +120,8 @@ class ModelSpec:
             raise InputError(f"last_stride must be 1 or 2, got {self.last_stride}")
         if self.neck_feat not in ("before", "after"):
             raise InputError(f"neck_feat must be before or after, got {self.neck_feat!r}")
-        if (
-            self.patch_stride
-            and not 1 <= min(self.patch_stride) <= max(self.patch_stride) <= MAX_PATCH_STRIDE
-        ):
+        stride = self.patch_stride or (1, 1)
+        if not 1 <= min(stride) <= max(stride) <= MAX_PATCH_STRIDE:
             raise InputError(f"patch_stride must be in 1..{MAX_PATCH_STRIDE} pixels, got {stride}")
         if not 0 <= self.feat_dim <= MAX_FEATURE:
             raise InputError(f"feat_dim must be in 0..{MAX_FEATURE}, got {self.feat_dim}")

@@ -1,9 +1,11 @@
 """What a state dict is, from its names and shapes alone."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from reid.models.formats.families import CONV_STEM, FAMILIES, RESNET, Family
+from reid.models.formats.families import CONV_STEM, FAMILIES, RESNET, SWIN, Family
 from reid.models.formats.grid import GRIDS, PatchGrid
 from reid.models.formats.images import ImageRule, image_rule
 from reid.models.formats.keys import Shapes, count_numbered, has_match, has_prefix
@@ -12,6 +14,8 @@ from reid.utils import InputError
 # Cameras and views of the data sets that carry side information, by their number of training identities.
 # VeRi-776 has 576 identities, 575 of them with labelled views.
 CAMERAS_AND_VIEWS = {751: (6, 0), 702: (8, 0), 1041: (15, 0), 576: (20, 8), 575: (20, 8)}
+# VehicleID and VeRi-776, whose images are square.
+VEHICLE_SETS = {13164, 576, 575}
 CLASSIFIERS = ("classifier.weight", "heads.weight", "heads.classifier.weight")
 PARTS = {
     "jpm": r"^b[12]\.0\.",
@@ -20,7 +24,9 @@ PARTS = {
     "gem": r"^heads\.pool_layer\.p$",
     "ibn": r"(^|\.)layer[1-4]\.\d+\.bn1\.IN\.",
     "non_local": r"(^|\.)NL_\d\.",
-    "reduced": r"^fcneck\.|^heads\.bottleneck\.1\.",
+    "instance_stem": r"^(\w+\.)?bn1\.IN\.",
+    "squeeze": r"(^|\.)layer[1-4]\.\d+\.se\.",
+    "reduced": r"^fcneck\.",
     "distilled": r"(^|\.)dist_token$",
 }
 
@@ -31,7 +37,8 @@ class FileFormat:
 
     Args:
         family: Whose naming it is.
-        network: ``vit``, ``resnet``, ``osnet``; ``clip_vit`` and ``clip_resnet`` have CLIP's layers.
+        network: ``vit``, ``swin``, ``swinv2``, ``resnet``, ``osnet``; ``clip_vit`` and ``clip_resnet`` have
+            CLIP's layers.
         width: Channels of the tokens or of the last map.
         depth: Blocks, one number a stage.
         feature_dim: Length of the feature that the family's evaluation ranks.
@@ -41,8 +48,10 @@ class FileFormat:
         side_rows: Rows of the side information: cameras, views, or their product; 0 without.
         cameras: How many cameras the side information tells apart; 0 if none, None if it cannot be told.
         views: Likewise for views.
-        parts: What the network has beyond its family's plain one, names of ``PARTS`` and, seen by
-            what is absent, ``no_qkv_bias`` and ``bare_stem``.
+        parts: What the network has beyond its family's plain one: names of ``PARTS``; ``fc`` where a linear
+            layer, BatchNorm and ReLU follow the pooling; ``no_qkv_bias`` and ``bare_stem`` by what is absent.
+        variant: Of an OSNet: ``plain``, ``ibn`` or ``ain``.
+        neck_feat: Whether its own evaluation ranks features before or after the neck.
         generation: Of fast-reid's heads: 1 until August 2020, 2 until March 2021, 3 since; 0 for others.
         images: How the family prepares images; None where its files do not settle it.
     """
@@ -59,6 +68,8 @@ class FileFormat:
     cameras: int | None
     views: int | None
     parts: frozenset[str]
+    variant: str
+    neck_feat: Literal["before", "after"]
     generation: int
     images: ImageRule | None
 
@@ -67,7 +78,9 @@ class FileFormat:
         """Height and width that the file was trained at, or that its family uses; None if unknown."""
         if self.num_patches:
             return self.grid.image_size if self.grid else None
-        return (224, 224) if self.family.name == "imagenet" else (256, 128)
+        if self.family.name == "imagenet":
+            return (256, 256) if self.network == "swinv2" else (224, 224)
+        return (256, 256) if self.num_classes in VEHICLE_SETS else (256, 128)
 
     def describe(self) -> str:
         """One line for people."""
@@ -81,18 +94,19 @@ class FileFormat:
         )
 
 
-def detect(shapes: Shapes, family: str | None = None) -> FileFormat:
+def detect(shapes: Shapes, family: str | None = None, *, guess: bool = False) -> FileFormat:
     """Tell the format of a state dict by its keys, and read the network off the shapes.
 
     Args:
         shapes: Shape of every tensor by its name, without ``module.``.
         family: Which family is meant, where the keys fit several.
+        guess: Take the first family that fits, where which of them it is makes no difference.
 
     Raises:
-        InputError: If no family or more than one fits, or the keys are not of ``family``, or the network
-            cannot be read off the shapes.
+        InputError: If no family fits, or more than one and none is to be guessed, or the keys are not of
+            ``family``, or the network cannot be read off the shapes.
     """
-    found = _find_family(shapes, family)
+    found = _find_family(shapes, family, guess)
     prefix = found.prefix if has_prefix(shapes, found.prefix) else ""
     try:
         return _read_network(found, prefix, shapes)
@@ -103,7 +117,7 @@ def detect(shapes: Shapes, family: str | None = None) -> FileFormat:
         ) from error
 
 
-def _find_family(shapes: Shapes, family: str | None) -> Family:
+def _find_family(shapes: Shapes, family: str | None, guess: bool) -> Family:
     fitting = [candidate for candidate in FAMILIES if candidate.fits(shapes)]
     known = ", ".join(candidate.name for candidate in FAMILIES)
     named = [candidate for candidate in fitting if family in (None, candidate.name)]
@@ -113,7 +127,7 @@ def _find_family(shapes: Shapes, family: str | None) -> Family:
     if not named:
         keys = ", ".join(list(shapes)[:3])
         raise InputError(f"the keys fit no known family: {keys} of {len(shapes)}; known are {known}")
-    if len(named) > 1:
+    if len(named) > 1 and not guess:
         names = " and ".join(candidate.name for candidate in named)
         raise InputError(f"the keys fit more than one family, {names}; say which is meant with --family")
     return named[0]
@@ -126,8 +140,10 @@ def _read_network(family: Family, prefix: str, shapes: Shapes) -> FileFormat:
     if network == "vit" and "blocks.0.attn.qkv.bias" not in own:
         parts.add("no_qkv_bias")
     if network == "resnet" and "fc.0.weight" in own:
+        parts.add("fc")
+    if len(shapes.get("heads.bottleneck.0.weight", ())) == 4:
         parts.add("reduced")
-    if network == "resnet" and family.name == "transreid":
+    if network == "resnet" and family.prefix == "base." and "ibn" not in parts:
         parts.add("bare_stem")  # no ReLU behind its normalisation, and a pooling of its own
     rows = next((shapes[key][0] for key in shapes if key.endswith(("sie_embed", "cv_embed"))), 0)
     classes = 0 if family.name == "imagenet" else _num_classes(shapes)
@@ -142,12 +158,14 @@ def _read_network(family: Family, prefix: str, shapes: Shapes) -> FileFormat:
         depth=depth,
         feature_dim=_feature_dim(shapes, own, parts, width),
         num_classes=classes,
-        grid=GRIDS.get(patches) if _patch_size(own) == 16 else None,
+        grid=_grid(patches, network, own),
         num_patches=patches,
         side_rows=rows,
         cameras=cameras,
         views=views,
         parts=frozenset(parts),
+        variant=_osnet_variant(own) if network == "osnet" else "",
+        neck_feat=_neck_feat(family, shapes),
         generation=_fastreid_generation(shapes),
         images=None if ours else image_rule(family.name, network.endswith("vit"), "distilled" in parts),
     )
@@ -160,6 +178,10 @@ def _measure(own: Shapes) -> tuple[str, int, tuple[int, ...], int]:
         return "clip_vit", width, (count_numbered(own, "transformer.resblocks."),), tokens
     if "cls_token" in own:
         return "vit", own["cls_token"][-1], (count_numbered(own, "blocks."),), own["pos_embed"][-2]
+    if SWIN in own:
+        stages = tuple(count_numbered(own, f"layers.{i}.blocks.") for i in range(4))
+        network = "swinv2" if "layers.0.blocks.0.attn.logit_scale" in own else "swin"
+        return network, own["norm.weight"][0], stages, 0
     if has_prefix(own, "conv5."):
         stages = tuple(count_numbered(own, f"conv{i}.", "gate.") for i in (2, 3, 4))
         return "osnet", own["conv5.conv.weight"][0], stages, 0
@@ -172,6 +194,27 @@ def _measure(own: Shapes) -> tuple[str, int, tuple[int, ...], int]:
         return "clip_resnet", width, stages, tokens
     width = own[f"{last}bn3.weight" if f"{last}bn3.weight" in own else f"{last}bn2.weight"][0]
     return "resnet", width, stages, 0
+
+
+def _osnet_variant(own: Shapes) -> str:
+    if "conv2.0.conv2.0.layers.0.conv1.weight" in own:
+        return "ain"
+    return "ibn" if "conv2.0.IN.weight" in own else "plain"
+
+
+def _neck_feat(family: Family, shapes: Shapes) -> Literal["before", "after"]:
+    """fast-reid ranks the feature behind the neck, where there is one."""
+    has_neck = has_match(shapes, r"^heads\.(bnneck|bottleneck\.\d)\.running_mean$")
+    return family.neck_feat if has_neck or family.neck_feat == "before" else "before"
+
+
+def _grid(patches: int, network: str, own: Shapes) -> PatchGrid | None:
+    grid = GRIDS.get(patches) if _patch_size(own) == 16 else None
+    side = math.isqrt(patches)
+    if network == "clip_resnet" and grid is None and side**2 == patches > 0:
+        # OpenAI's own: a square image in cells of 32 pixels.
+        return PatchGrid((32 * side, 32 * side), 32, side, side)
+    return grid
 
 
 def _patch_size(own: Shapes) -> int:

@@ -22,6 +22,7 @@ Keys = Collection[str]
 CONV_STEM = "patch_embed.conv.0.weight"
 OSNET_STREAMS = ("conv2.0.conv2a.conv1.weight", "conv2.0.conv2.0.layers.0.conv1.weight")
 RESNET = "layer1.0.conv1.weight"
+SWIN = "layers.0.blocks.0.attn.qkv.weight"
 # What a denoising layer of DenoiseRep's authors keeps beside weight and bias. The file is written after their
 # fusion, so weight and bias hold the fused values, and fusing these again would denoise twice.
 SCHEDULE = (
@@ -43,7 +44,7 @@ class Family:
         title: For people.
         fits: Whether a file with these keys can be of this family.
         prefix: What stands before the network's own keys.
-        renames: Old and new beginnings of a key, the first that fits counts; empty where nothing is built.
+        renames: Old and new beginnings of a key, the first that fits counts.
         leftovers: Keys, as a regular expression, that retrieval has no use for.
         neck_feat: Which feature its own evaluation ranks.
         last_stride: Of its ResNets' last stage.
@@ -53,7 +54,7 @@ class Family:
     title: str
     fits: Callable[[Keys], bool]
     prefix: str
-    renames: tuple[tuple[str, str], ...] = ()
+    renames: tuple[tuple[str, str], ...]
     leftovers: str = ""
     neck_feat: Literal["before", "after"] = "before"
     last_stride: int = 1
@@ -63,13 +64,8 @@ class Family:
         return re.fullmatch(self.leftovers, key) is not None
 
     def new_key(self, key: str) -> str | None:
-        """This toolkit's name for ``key``; None where it has none."""
-        if self.is_leftover(key):
-            return None
-        for old, new in self.renames:
-            if key.startswith(old):
-                return new + key.removeprefix(old)
-        return None
+        """This toolkit's name for ``key`` by its beginning; None where it has none."""
+        return next((new + key.removeprefix(old) for old, new in self.renames if key.startswith(old)), None)
 
 
 def _is_denoiserep(keys: Keys) -> bool:
@@ -94,6 +90,10 @@ def _is_clipreid(keys: Keys) -> bool:
     return has_prefix(keys, "image_encoder.")
 
 
+def _is_clip(keys: Keys) -> bool:
+    return has_prefix(keys, "visual.")
+
+
 def _is_fastreid(keys: Keys) -> bool:
     return has_prefix(keys, BACKBONE) and not has_prefix(keys, "head.", NECK, "classifier.")
 
@@ -104,7 +104,7 @@ def _is_torchreid(keys: Keys) -> bool:
 
 def _is_imagenet(keys: Keys) -> bool:
     vit = "cls_token" in keys and CONV_STEM not in keys
-    return vit or (RESNET in keys and not has_prefix(keys, "classifier.", "fc.0."))
+    return vit or SWIN in keys or (RESNET in keys and not has_prefix(keys, "classifier.", "fc.0."))
 
 
 def _is_ours(keys: Keys) -> bool:
@@ -130,7 +130,25 @@ FAMILIES: tuple[Family, ...] = (
         ((BACKBONE, BACKBONE), ("", BACKBONE)),
         r"head\..+",
     ),
-    Family("clip-reid", "CLIP-ReID", _is_clipreid, "image_encoder."),
+    Family(
+        "clip-reid",
+        "CLIP-ReID",
+        _is_clipreid,
+        "image_encoder.",
+        (("image_encoder.", BACKBONE), *_BASE[1:]),
+        # The text side is for training, and has a reader of its own.
+        r"(prompt_learner|text_encoder)\..+",
+    ),
+    Family(
+        "clip",
+        "CLIP of OpenAI or OpenCLIP",
+        _is_clip,
+        "visual.",
+        (("visual.", BACKBONE),),
+        r"(transformer|ln_final|token_embedding)\..+|positional_embedding|text_projection|attn_mask|"
+        r"logit_(scale|bias)|input_resolution|context_length|vocab_size",
+        last_stride=2,
+    ),
     Family(
         "fast-reid",
         "fast-reid",
@@ -166,5 +184,5 @@ FAMILIES: tuple[Family, ...] = (
         IMAGENET_HEADS,
         last_stride=2,
     ),
-    Family("ours", "this toolkit without its header", _is_ours, BACKBONE),
+    Family("ours", "this toolkit without its header", _is_ours, BACKBONE, (("", ""),)),
 )

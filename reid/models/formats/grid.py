@@ -33,3 +33,12 @@ def _grids() -> dict[int, PatchGrid]:
 
 
 GRIDS = _grids()
+
+
+def find_grid(num_patches: int, image_size: tuple[int, int], patch: int = PATCH) -> PatchGrid | None:
+    """The grid of the widest stride that cuts an image of this size into as many patches; None if none."""
+    for stride in range(patch, 0, -1):
+        rows, columns = ((side - patch) // stride + 1 for side in image_size)
+        if rows * columns == num_patches:
+            return PatchGrid(image_size, stride, rows, columns)
+    return None

@@ -25,17 +25,20 @@ class ImportReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
 
-    def describe(self) -> str:
-        """A line each: the count, and the names of all that was not simply taken over.
+    def describe(self, separator: str = "\n") -> str:
+        """A line each: how many keys, and their names.
 
         Names that differ only in numbers are written once, with ``*`` for the number and how many there are.
+
+        Args:
+            separator: Between the lines; ``, `` makes one of them, as a log wants.
         """
-        return "\n".join(self._line(kind) for kind in KINDS)
+        return separator.join(self._line(kind) for kind in KINDS)
 
     def _line(self, kind: str) -> str:
         keys = getattr(self, kind)
-        if kind == "matched" or not keys:
-            return f"{kind}: {len(keys)}"
+        if not keys:
+            return f"{kind}: 0"
         counts = Counter(re.sub(r"\.\d+(?=\.)", ".*", key) for key in keys)
-        names = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
+        names = " ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
         return f"{kind}: {len(keys)}: {names}"

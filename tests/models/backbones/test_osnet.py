@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from reid.data import load_vehicles2cam, plain_loader
 from reid.data import test_transform as evaluation_transform
 from reid.evaluation import evaluate_retrieval, extract_features
-from reid.models import create_backbone
-from reid.models.osnet import OSNETS, AINBlock, OSBlock, OSNet
+from reid.models import ModelSpec, create_backbone
+from reid.models.backbones.osnet import OSNETS, AINBlock, OSBlock, OSNet
 
-SHARED = Path(__file__).parents[3] / "shared"
+SHARED = Path(__file__).parents[4] / "shared"
 LISTINGS = SHARED / "spec" / "state_dicts"
 WEIGHTS = SHARED / "weights" / "osnet_x0_25_market1501.pth"
 VEHICLES = SHARED / "data" / "vehicles2cam"
@@ -23,7 +23,7 @@ PARAMETERS = {"osnet_x1_0": 2.2e6, "osnet_x0_75": 1.3e6, "osnet_x0_5": 0.6e6, "o
 
 @pytest.mark.parametrize("name", OSNETS)
 def test_every_variant_maps_images_to_512_non_negative_numbers(name):
-    model = create_backbone(name, (64, 32)).eval()
+    model = create_backbone(ModelSpec(name, (64, 32), 0)).eval()
     assert model.num_features == 512
     with torch.no_grad():
         images = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
