@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reid.engine.adapt import AdaptSettings, adapt
 from reid.engine.build_data import build_site
-from reid.models import load_checkpoint, save_checkpoint
+from reid.models import load_any, save_checkpoint
 from reid.utils import check_output, pick_device, setup_logging, write_json
 from reid.utils.cli import OneLineParser, add_json_option, run_tool
 
@@ -22,7 +22,7 @@ def main(words: Sequence[str]) -> None:
         epilog="example: python tools/adapt.py --weights osnet.pth --images site.csv --out adapted.pth",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="a checkpoint")
+    parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="any known format")
     parser.add_argument("--images", metavar="CSV", required=True, help="a list, or a data set under --root")
     parser.add_argument("--root", metavar="DIR", type=Path, default=Path(), help="its folder; default: here")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the checkpoint to write")
@@ -48,10 +48,10 @@ def main(words: Sequence[str]) -> None:
         batchnorm=args.batchnorm,
         use_cameras=not args.no_cameras,
     )
-    model, header = load_checkpoint(args.weights)
+    model, header = load_any(args.weights)
     device = pick_device(args.device)
     site = build_site(args.images, args.root, header, device, args.batch_size)
-    adaptation = adapt(model, site.images, site.shuffled, device, settings)
+    adaptation = adapt(model, site.images, site.shuffled, device, settings, knows_cameras=site.knows_cameras)
     print(adaptation.as_text())
     figures = adaptation.as_dict()
     if site.evaluator is not None:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reid.models import save_checkpoint
-from reid.models.formats import FAMILIES, convert, detect, read_weights
-from reid.utils import InputError
+from reid.models.formats import FAMILIES, ImportOptions, convert, detect_in, read_weights
+from reid.utils import InputError, check_output
 from reid.utils.cli import OneLineParser, run_tool
 
-UNSAFE = "also read old pickles that hold more than tensors; this may run code that the file contains"
+UNSAFE = "also read TorchScript and old pickles; this may run code that the file contains"
 
 
 def main(words: Sequence[str]) -> None:
@@ -23,36 +23,36 @@ def main(words: Sequence[str]) -> None:
         epilog="example: python tools/import_weights.py osnet_x0_25_market1501.pth osnet.pth",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="IN", type=Path, help="the file to read")
-    parser.add_argument("target", metavar="OUT", type=Path, help="the checkpoint to write")
-    parser.add_argument(
-        "--family", choices=[f.name for f in FAMILIES], help="whose file it is; default: told by its keys"
-    )
-    parser.add_argument(
-        "--classes", metavar="N", type=int, help="refuse a file of another number of identities"
-    )
-    parser.add_argument(
-        "--size", metavar=("H", "W"), nargs=2, type=int, help="image size; default: the one it was trained at"
-    )
-    parser.add_argument("--allow-unsafe", action="store_true", help=UNSAFE)
+    add = parser.add_argument
+    add("source", metavar="IN", type=Path, help="the file to read")
+    add("target", metavar="OUT", type=Path, help="the checkpoint to write; .pth or .safetensors")
+    add("--family", choices=[f.name for f in FAMILIES], help="whose file it is; default: told by its keys")
+    add("--classes", metavar="N", type=int, help="refuse a file of another number of identities")
+    add("--size", metavar=("H", "W"), nargs=2, type=int, help="image size; default: that of the training")
+    add("--gem", action="store_true", help="pooling is a generalised mean that the keys do not show")
+    add("--views", metavar="V", type=int, default=0, help="views among the rows of side information")
+    add("--sie-coef", metavar="C", type=float, help="factor on side information; default 3.0, CLIP-ReID 1.0")
+    add("--shift", metavar="S", type=int, help="of jigsaw branches; default 5, VehicleID 8")
+    add("--allow-unsafe", action="store_true", help=UNSAFE)
     args = parser.parse_args(words)
-    if args.source.resolve() == args.target.resolve():
-        raise InputError(f"OUT must be another file than IN, got {args.target} for both")
+    check_output(args.target, args.source)
     if args.allow_unsafe:
         sys.stderr.write(f"--allow-unsafe: code in {args.source} may run\n")
     tensors = read_weights(args.source, args.allow_unsafe)
-    form = detect({key: tuple(value.shape) for key, value in tensors.items()}, args.family)
+    form = detect_in(tensors, args.source, args.family)
     if args.classes not in (None, form.num_classes):
         raise InputError(
             f"{args.source} must have {args.classes} identities (--classes), it has {form.num_classes}"
         )
-    imported = convert(tensors, form, args.source, tuple(args.size) if args.size else None)
+    size = tuple(args.size) if args.size else None
+    options = ImportOptions(size, args.gem, args.views, args.sie_coef, args.shift)
+    imported = convert(tensors, form, args.source, options)
     save_checkpoint(args.target, imported.model, imported.header)
     model, images = imported.header.model, imported.header.preprocessing
     print(form.describe())
     print(imported.report.describe())
-    size = "x".join(map(str, images.size))
-    print(f"images: {size}, {images.interpolation}, mean {images.mean}, std {images.std}")
+    sides = "x".join(map(str, images.size))
+    print(f"images: {sides}, {images.interpolation}, mean {images.mean}, std {images.std}")
     print(f"wrote {args.target}, for MODEL.NAME {model.name} TEST.NECK_FEAT {model.neck_feat}")
 
 

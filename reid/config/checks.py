@@ -27,6 +27,13 @@ CHOICES = {
 RANGES: dict[str, tuple[float, float]] = {
     "MODEL.PRETRAIN_HW_RATIO": (1, 16),
     "MODEL.DROP_PATH": (0, 1),
+    "MODEL.STRIDE_SIZE": (0, 256),
+    "MODEL.SIE_COE": (0, 1000),
+    "MODEL.DEVIDE_LENGTH": (1, 64),
+    "MODEL.SHIFT_NUM": (1, 64),
+    "MODEL.SHUFFLE_GROUP": (1, 64),
+    "MODEL.FEAT_DIM": (1, 10**5),
+    "MODEL.I2T_LOSS_WEIGHT": (0, 10**6),
     "MODEL.ID_LOSS_WEIGHT": (0, 10**6),
     "MODEL.TRIPLET_LOSS_WEIGHT": (0, 10**6),
     "INPUT.SIZE_TRAIN": (1, 4096),
@@ -76,6 +83,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 # Lists of numbers: what they are, how many, and of which types.
 LISTS: dict[str, tuple[str, int, tuple[type, ...]]] = {
+    "MODEL.STRIDE_SIZE": ("[down, across] in whole pixels", 2, (int,)),
     "INPUT.SIZE_TRAIN": ("[height, width] in whole pixels", 2, (int,)),
     "INPUT.SIZE_TEST": ("[height, width] in whole pixels", 2, (int,)),
     "INPUT.PIXEL_MEAN": ("three numbers", 3, (int, float)),

@@ -15,13 +15,41 @@ _C.MODEL = CfgNode()
 _C.MODEL.DEVICE = "auto"
 # The backbone; an unknown name lists the known ones.
 _C.MODEL.NAME = "vit_small"
-# Weights to start from, a file: a checkpoint of this toolkit, or a state dict with timm's or TransReID's
-# names, such as an ImageNet or LUP pre-training. Empty starts from random weights.
+# Weights to start from, a file: a checkpoint of this toolkit or of any code base that tools/import_weights.py
+# knows, such as an ImageNet, LUP or CLIP pre-training. Empty starts from random weights.
 _C.MODEL.PRETRAIN_PATH = ""
-# Height over width of the pre-training's patch grid: 1 for ImageNet, 2 for a person pre-training at 256x128.
+# Height over width of the pre-training's patch grid, where the number of patches does not tell: 1 for
+# ImageNet, 2 for a person pre-training at 256x128.
 _C.MODEL.PRETRAIN_HW_RATIO = 1
-# Probability that a residual branch is dropped in training; vision transformers only.
+# Probability that a residual branch is dropped in training; transformers only.
 _C.MODEL.DROP_PATH = 0.1
+# Pixels from patch to patch of a vision transformer, down and across; below the patch's 16 they overlap, as
+# [12, 12]. [0, 0] takes the patch's own sides.
+_C.MODEL.STRIDE_SIZE = [0, 0]
+# Whether a vision transformer embeds the image's camera, and its view (side information); SIE_COE is the
+# factor on the embedding, 3.0 in TransReID and 1.0 in CLIP-ReID.
+_C.MODEL.SIE_CAMERA = False
+_C.MODEL.SIE_VIEW = False
+_C.MODEL.SIE_COE = 3.0
+# Whether a vision transformer has TransReID's jigsaw branches; their parts, whether patches are rearranged
+# before they are grouped, by how many tokens they are shifted, and how many groups are interleaved.
+_C.MODEL.JPM = False
+_C.MODEL.DEVIDE_LENGTH = 4
+_C.MODEL.RE_ARRANGE = True
+_C.MODEL.SHIFT_NUM = 5
+_C.MODEL.SHUFFLE_GROUP = 2
+# Whether a vision transformer cuts its patches from a stem of convolutions (TransReID-SSL's ICS).
+_C.MODEL.STEM_CONV = False
+# Whether pooling is a generalised mean: of a ResNet's last map, with a learned exponent, or of a vision
+# transformer's patches, added to the class token.
+_C.MODEL.GEM_POOLING = False
+# Whether a linear layer reduces the feature to FEAT_DIM numbers.
+_C.MODEL.REDUCE_FEAT_DIM = False
+_C.MODEL.FEAT_DIM = 512
+# Text features of the training identities, a file that tools/learn_prompts.py writes; CLIP backbones are then
+# trained with the image-to-text loss too, of this weight (CLIP-ReID's second stage). Empty leaves it out.
+_C.MODEL.TEXT_FEATURES = ""
+_C.MODEL.I2T_LOSS_WEIGHT = 1.0
 # Stride of a ResNet's last stage, 1 or 2; 1 keeps a feature map of 16x8 at 256x128.
 _C.MODEL.LAST_STRIDE = 1
 # Whether convolutions keep their channels last in memory: the same network up to rounding, and faster for

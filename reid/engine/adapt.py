@@ -134,6 +134,8 @@ def adapt(
     shuffled: DataLoader[Batch],
     device: torch.device,
     settings: AdaptSettings,
+    *,
+    knows_cameras: bool = False,
 ) -> Adaptation:
     """Adapt a copy of ``model`` to unlabelled images.
 
@@ -143,13 +145,14 @@ def adapt(
         shuffled: The same images in random order, for BatchNorm: one batch must not be of one camera.
         device: Where features are computed.
         settings: What is adapted, and how.
+        knows_cameras: Whether a model with side information is given the cameras; else it takes the mean.
 
     Raises:
         InputError: If the model was adapted before, an image cannot be read, or too few pairs are found.
     """
     if model.embedding_denoiser is not None:
         raise InputError("the model was adapted before; adapt the one that it came from")
-    features, camids = _features(model, images, device)
+    features, camids = _features(model, images, device, knows_cameras)
     cameras = camids if settings.use_cameras else None
     if cameras is not None and (cameras < 0).any():
         raise InputError(
@@ -161,7 +164,7 @@ def adapt(
     is_tried = settings.batchnorm == "auto" and has_batchnorm(model) and cameras is not None
     if settings.batchnorm == "on" or is_tried:
         candidate = reestimate_batchnorm(model.to(device), _only_images(shuffled, device))
-        new_features, _ = _features(candidate, images, device)
+        new_features, _ = _features(candidate, images, device, knows_cameras)
         has_new_statistics = (
             settings.batchnorm == "on" or cameras is None or _comes_nearer(features, new_features, cameras)
         )
@@ -216,9 +219,12 @@ def _comes_nearer(before: NDArray[np.float32], after: NDArray[np.float32], camid
 
 
 def _features(
-    model: ReIDModel, images: DataLoader[Batch], device: torch.device
+    model: ReIDModel, images: DataLoader[Batch], device: torch.device, knows_cameras: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    found = extract_features(model.to(device), iterate(images), device, total=len(images))
+    batches = iterate(images)
+    found = extract_features(
+        model.to(device), batches, device, side_information=knows_cameras, total=len(images)
+    )
     return found.feats.numpy(), found.camids.numpy()
 
 

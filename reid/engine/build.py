@@ -13,19 +13,25 @@ from reid.data import (
     merge_training,
     relabel,
 )
-from reid.engine.build_data import build_datasets, build_evaluators, build_train_loader
+from reid.engine.build_data import (
+    build_datasets,
+    build_evaluators,
+    build_side_spec,
+    build_train_loader,
+)
 from reid.engine.optimizer import OptimizerSpec
 from reid.engine.phases import Stage, plan_stages
 from reid.engine.run_folder import RunFolder
-from reid.engine.steps import DenoiseWeight
+from reid.engine.steps import PROJECTED, DenoiseWeight, LabelLoss, TextTarget
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import TrainerSpec
 from reid.losses.build import build_criterion
-from reid.models import Header, Training
+from reid.models import Header, ReIDModel, Training
 from reid.models.build import build_denoise_spec, build_model, build_preprocessing
 from reid.models.checkpoint import read_header
 from reid.models.header import package_versions
 from reid.models.read import count_classes, read_file, state_dict_in
+from reid.models.text_features import load_text_features
 from reid.utils import InputError, pick_device, seed_everything
 
 logger = logging.getLogger(__name__)
@@ -44,8 +50,12 @@ def build_run(cfg: CfgNode) -> TrainingRun:
     dataset = merge_training(list(datasets.values()))
     if len(dataset.train) == 0:
         raise InputError(f"{dataset.title} has no training images; check its split")
+    trains_backbone = any(phase.trains_backbone for stage in stages for phase in stage.phases)
+    start = read_header(Path(cfg.MODEL.PRETRAIN_PATH)) if cfg.MODEL.PRETRAIN_PATH else None
+    side = build_side_spec(cfg, dataset) if trains_backbone or start is None else start.model.side
     seed_everything(cfg.SOLVER.SEED)
-    model = build_model(cfg, relabel(dataset.train.pids)[1] if labelled else _classes_of_weights(cfg))
+    num_classes = relabel(dataset.train.pids)[1] if labelled else _classes_of_weights(cfg)
+    model = build_model(cfg, num_classes, side)
     if any(stage.denoises for stage in stages):
         # Tried now, because it is needed only when the baseline has been trained.
         build_denoise_spec(cfg).attach(model)
@@ -58,7 +68,8 @@ def build_run(cfg: CfgNode) -> TrainingRun:
         stages=stages,
         denoise=build_denoise_spec(cfg),
         loader=build_train_loader(cfg, dataset, labelled),
-        criterion=build_criterion(cfg),
+        label_loss=build_label_loss(cfg, model),
+        dataset=dataset.name,
         trainers=build_trainer_specs(cfg),
         evaluators=build_evaluators(cfg, datasets, preprocessing, device, history[-1]),
         folder=RunFolder(Path(cfg.OUTPUT_DIR)),
@@ -68,6 +79,24 @@ def build_run(cfg: CfgNode) -> TrainingRun:
         config=cfg.dump(),
         facts=_run_facts(cfg, dataset, datasets, device),
     )
+
+
+def build_label_loss(cfg: CfgNode, model: ReIDModel) -> LabelLoss:
+    """What ``cfg`` learns from identities.
+
+    Raises:
+        InputError: If text features are named and cannot be used.
+    """
+    criterion = build_criterion(cfg)
+    if not cfg.MODEL.TEXT_FEATURES:
+        return LabelLoss(criterion)
+    if not model.spec.name.startswith("clip_"):
+        raise InputError(
+            f"MODEL.TEXT_FEATURES needs a CLIP backbone, MODEL.NAME is {model.spec.name}; leave it empty"
+        )
+    dim = model.branches[PROJECTED].dim
+    texts = load_text_features(Path(cfg.MODEL.TEXT_FEATURES), model.spec.num_classes, dim)
+    return LabelLoss(criterion, TextTarget(texts, cfg.MODEL.I2T_LOSS_WEIGHT))
 
 
 def build_trainer_specs(cfg: CfgNode) -> dict[str, TrainerSpec]:

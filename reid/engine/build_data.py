@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
@@ -18,16 +19,19 @@ from reid.data import (
     train_loader,
     train_transform,
 )
+from reid.data.records import UNKNOWN
 from reid.engine.checks import check_batches, check_trials
 from reid.engine.evaluate import Evaluator
+from reid.engine.side import knows_cameras_of
 from reid.engine.site import Site
 from reid.evaluation import ReRanking
-from reid.models import Header, Preprocessing, Training, describe_training
+from reid.models import Header, Preprocessing, SideSpec, Training, describe_training
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 8
+MOST_EMBEDDED = 10**4
 
 
 def build_datasets(cfg: CfgNode, *, train: bool) -> dict[str, ReIDDataset]:
@@ -135,7 +139,34 @@ def build_site(name: str, root: Path, header: Header, device: torch.device, batc
         shuffled=shuffled_loader(dataset.train, header.preprocessing, batch_size, 0, workers),
         evaluator=evaluator,
         header=header,
+        knows_cameras=knows_cameras_of(header.model.side, dataset.name),
     )
+
+
+def build_side_spec(cfg: CfgNode, dataset: ReIDDataset) -> SideSpec | None:
+    """The cameras and views that ``cfg`` embeds, those of the training images; None where it embeds none.
+
+    Raises:
+        InputError: If cameras or views are to be told apart and the images have fewer than two, or if the
+            images are of several sets: their numbers are not those of each set's own test images.
+    """
+    records, found = dataset.train, {}
+    for key, is_wanted, name, column in (
+        ("MODEL.SIE_CAMERA", cfg.MODEL.SIE_CAMERA, "cameras", records.camids),
+        ("MODEL.SIE_VIEW", cfg.MODEL.SIE_VIEW, "views", records.viewids),
+    ):
+        numbers = np.unique(column[column != UNKNOWN]) if is_wanted else np.empty(0, np.int64)
+        if is_wanted and dataset.train_rule == "merged":
+            raise InputError(f"{key} needs a single training set, got {dataset.title}; set {key} False")
+        if is_wanted and not 2 <= len(numbers) <= MOST_EMBEDDED:
+            raise InputError(
+                f"{key} needs training images of 2 to {MOST_EMBEDDED} {name}, {dataset.title} has"
+                f" {len(numbers)}; set {key} False"
+            )
+        found[name] = tuple(numbers.tolist())
+    if not found["cameras"] and not found["views"]:
+        return None
+    return SideSpec(found["cameras"], found["views"], cfg.MODEL.SIE_COE, dataset.name)
 
 
 def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from reid.data import ReIDDataset, iterate
 from reid.data.matches import count_matches
+from reid.engine.side import knows_cameras_of, log_unknown
 from reid.evaluation import (
     EvaluationResult,
     FeatureSet,
@@ -49,8 +50,14 @@ class Evaluator:
         Raises:
             InputError: If an image cannot be read or a feature is not finite.
         """
+        side = model.spec.side
+        log_unknown(side, self.dataset.name, self.dataset.test)
         return extract_features(
-            model.to(self.device), iterate(self.loader), self.device, total=len(self.loader)
+            model.to(self.device),
+            iterate(self.loader),
+            self.device,
+            side_information=knows_cameras_of(side, self.dataset.name),
+            total=len(self.loader),
         )
 
     def evaluate(self, features: FeatureSet) -> EvaluationResult:

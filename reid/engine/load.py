@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
 from yacs.config import CfgNode
 
 from reid.denoise import denoised_layers, detach_denoisers
@@ -11,30 +12,36 @@ from reid.engine.run_folder import BASELINE
 from reid.models import Header, ReIDModel
 from reid.models.build import build_model_spec, build_preprocessing
 from reid.models.checkpoint import rebuild
+from reid.models.formats import detect_in, import_content, start_from
 from reid.models.read import count_classes, has_header, read_file, state_dict_in
-from reid.models.weights import load_tensors
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
 
+# Whose files say nothing of an evaluation: the configuration's model starts from them.
+WITHOUT_EVALUATION = ("ours", "imagenet", "ssl-pretraining", "clip")
+
+
 def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
     """The model of ``path`` for the evaluation that ``cfg`` describes.
 
-    A checkpoint of this toolkit brings its own architecture and preprocessing; another state dict is read
-    into the architecture of ``cfg``.
+    A checkpoint of this toolkit brings its own architecture and preprocessing, and so does a file of another
+    code base for re-identification; a state dict without either, or a pre-training, is read into the
+    architecture of ``cfg``.
 
     Raises:
-        InputError: If the file cannot be read or is of another backbone than ``cfg`` says.
+        InputError: If the file cannot be read, is of no known format, or is of another backbone than ``cfg``
+            says.
     """
     content = read_file(path)
-    if not has_header(content):
+    if has_header(content):
+        model, header = rebuild(content, path)
+    else:
         tensors = state_dict_in(content, path)
-        preprocessing = build_preprocessing(cfg)
-        model = ReIDModel(build_model_spec(cfg, count_classes(tensors)), preprocessing)
-        load_tensors(model, tensors, path, cfg.MODEL.PRETRAIN_HW_RATIO)
-        return model.eval(), Header(model.spec, preprocessing)
-    model, header = rebuild(content, path)
+        if detect_in(tensors, path, guess=True).family.name in WITHOUT_EVALUATION:
+            return _load_as_configured(cfg, tensors, path)
+        model, header, _ = import_content(content, path)
     if header.model.name != cfg.MODEL.NAME:
         raise InputError(
             f"{path} is a {header.model.name}, MODEL.NAME says {cfg.MODEL.NAME}; use its own config"
@@ -45,6 +52,13 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
         )
     model.spec = replace(model.spec, neck_feat=cfg.TEST.NECK_FEAT)
     return model, header
+
+
+def _load_as_configured(cfg: CfgNode, tensors: dict[str, Tensor], path: Path) -> tuple[ReIDModel, Header]:
+    preprocessing = build_preprocessing(cfg)
+    model = ReIDModel(build_model_spec(cfg, count_classes(tensors)), preprocessing)
+    start_from(model, tensors, path, cfg.MODEL.PRETRAIN_HW_RATIO)
+    return model.eval(), Header(model.spec, preprocessing)
 
 
 def load_baseline(

@@ -62,6 +62,7 @@ class Site:
         shuffled: Them in random order, for BatchNorm.
         evaluator: Of its labelled query and gallery images; None where there are none.
         header: Of the model's checkpoint.
+        knows_cameras: Whether the model's side information is of these cameras.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Site:
     shuffled: DataLoader[Batch]
     evaluator: Evaluator | None
     header: Header
+    knows_cameras: bool = False
 
     def compare(self, before: ReIDModel, after: ReIDModel) -> BeforeAfter:
         """Evaluate both models.

@@ -5,10 +5,40 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reid.data import Batch
 from reid.denoise import collect_denoise_loss
 from reid.engine.phases import Phase
-from reid.losses import IdentityTripletLoss, Loss
+from reid.engine.side import knows_cameras_of, side_inputs
+from reid.losses import BranchTerm, IdentityTripletLoss, Loss
+from reid.losses.contrast import image_to_text_loss
 from reid.models import ReIDModel, ReIDOutput
+
+# The branch of a CLIP backbone that lies in the space of texts.
+PROJECTED = 1
+
+
+class TextTarget(NamedTuple):
+    """Texts that CLIP's projected image features are drawn to (CLIP-ReID's second stage).
+
+    Args:
+        features: (C, D) one text a training identity; constants.
+        weight: Of the image-to-text loss in L_label.
+    """
+
+    features: Tensor
+    weight: float
+
+
+class LabelLoss(NamedTuple):
+    """L_label: what is learned from identities.
+
+    Args:
+        criterion: Identity and triplet loss.
+        text: The image-to-text loss beside them; None without.
+    """
+
+    criterion: IdentityTripletLoss
+    text: TextTarget | None = None
 
 
 class DenoiseWeight(NamedTuple):
@@ -25,11 +55,11 @@ class DenoiseWeight(NamedTuple):
 
 def compute_loss(
     model: ReIDModel,
-    images: Tensor,
-    labels: Tensor,
+    batch: Batch,
     phase: Phase,
-    criterion: IdentityTripletLoss,
+    label_loss: LabelLoss,
     denoise: DenoiseWeight,
+    dataset: str = "",
 ) -> Loss:
     """The loss to differentiate in ``phase``.
 
@@ -41,28 +71,40 @@ def compute_loss(
 
     Args:
         model: Already switched to the phase.
-        images: (B, 3, H, W).
-        labels: (B,) class numbers; not read in a phase without labels.
+        batch: On the model's device; its pids are class numbers, not read in a phase without labels.
         phase: What is trained, and from which losses.
-        criterion: L_label.
+        label_loss: L_label.
         denoise: Kind of L_denoise, and lambda.
+        dataset: Whose images they are: a model with side information is given their cameras and views only
+            where its table is of them.
 
     Source: Xu et al., NeurIPS 2024, Eq. 11 and 12.
     """
+    sides = side_inputs(batch, knows_cameras_of(model.spec.side, dataset))
     if not phase.uses_labels:
         with collect_denoise_loss(model, denoise.kind) as losses, torch.no_grad():
-            model.embed(images)
+            model.embed(batch.images, *sides)
         return Loss(losses.total, {"denoise": losses.total})
     if not phase.trains_denoisers:
-        label = _label_loss(model(images), labels, criterion)
+        label = _label_loss(model, model(batch.images, *sides), batch.pids, label_loss)
         factor = 1.0 if phase.name == "baseline" else 1 - denoise.weight
         return Loss(factor * label.total, label.parts)
     with collect_denoise_loss(model, denoise.kind) as losses:
-        output = model(images)
-    label = _label_loss(output, labels, criterion)
+        output = model(batch.images, *sides)
+    label = _label_loss(model, output, batch.pids, label_loss)
     total = (1 - denoise.weight) * label.total + denoise.weight * losses.total
     return Loss(total, label.parts | {"denoise": losses.total})
 
 
-def _label_loss(output: ReIDOutput, labels: Tensor, criterion: IdentityTripletLoss) -> Loss:
-    return criterion(output.feat, output.logits, labels)
+def _label_loss(model: ReIDModel, output: ReIDOutput, labels: Tensor, label_loss: LabelLoss) -> Loss:
+    terms = [
+        BranchTerm(out.feat, out.logits, branch.id_weight, branch.triplet_weight)
+        for out, branch in zip(output.branches, model.branches, strict=True)
+    ]
+    loss = label_loss.criterion.over(terms, labels)
+    if label_loss.text is None:
+        return loss
+    texts = label_loss.text.features.to(output.feat.device)
+    projected = output.branches[PROJECTED].feat
+    part = image_to_text_loss(projected, texts, labels, label_loss.criterion.smoothing)
+    return Loss(loss.total + label_loss.text.weight * part, loss.parts | {"image_text": part})

@@ -13,9 +13,9 @@ from reid.denoise import fuse_denoisers, weight_change
 from reid.engine.evaluate import Evaluator
 from reid.engine.phases import Stage
 from reid.engine.run_folder import BASELINE, DENOISED, FUSED, LAST, RunFolder
+from reid.engine.steps import LabelLoss
 from reid.engine.trainer import Trainer, TrainerSpec
 from reid.evaluation import EvaluationResult
-from reid.losses import IdentityTripletLoss
 from reid.models import DenoiseSpec, Header, ReIDModel, Training, save_checkpoint
 from reid.models.weights import load_strictly
 from reid.utils import InputError
@@ -34,7 +34,8 @@ class TrainingRun:
         stages: What is trained, in turn.
         denoise: How denoisers are attached.
         loader: Training batches.
-        criterion: The loss with labels.
+        label_loss: The loss with labels.
+        dataset: The name of the training set, for side information.
         trainers: How parameters are stepped: ``baseline`` and ``denoise`` stages.
         evaluators: By the data sets' names in the configuration; empty where none has test images.
         folder: Where everything is written.
@@ -51,7 +52,8 @@ class TrainingRun:
     stages: list[Stage]
     denoise: DenoiseSpec
     loader: DataLoader
-    criterion: IdentityTripletLoss
+    label_loss: LabelLoss
+    dataset: str
     trainers: dict[str, TrainerSpec]
     evaluators: dict[str, Evaluator]
     folder: RunFolder
@@ -108,7 +110,9 @@ class TrainingRun:
         model.to(self.device)
         spec = self.trainers["denoise" if stage.denoises else "baseline"]
         first_epoch = 1 + sum(len(stage.phases) for stage in self.stages[:index])
-        trainer = Trainer(model, stage, self.loader, self.criterion, self.device, spec, first_epoch)
+        trainer = Trainer(
+            model, stage, self.loader, self.label_loss, self.device, spec, first_epoch, self.dataset
+        )
         if state is not None:
             path = self.folder.path / LAST
             try:
@@ -177,7 +181,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _epoch_line(figures: dict[str, Any], last: int) -> str:
-    names = ("id", "triplet", "denoise")
+    names = ("id", "triplet", "image_text", "denoise")
     parts = " ".join(f"{name} {figures[name]:.4f}" for name in names if name in figures)
     return (
         f"epoch {figures['epoch']}/{last} {figures['phase']} loss {figures['loss']:.4f} ({parts})"

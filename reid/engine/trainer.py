@@ -13,12 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from reid.data import iterate, set_epoch
+from reid.data import Batch, iterate, set_epoch
 from reid.engine.lr_schedule import set_learning_rate, warmup_cosine
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
 from reid.engine.phases import Freezer, Phase, Stage
-from reid.engine.steps import DenoiseWeight, compute_loss
-from reid.losses import IdentityTripletLoss, Loss
+from reid.engine.steps import DenoiseWeight, LabelLoss, compute_loss
+from reid.losses import Loss
 from reid.models import ReIDModel
 from reid.utils import InputError, seed_everything
 
@@ -63,10 +63,11 @@ class Trainer:
         model: On ``device``; with denoisers in a stage that trains them.
         stage: The phases of the epochs.
         loader: Training batches; its batch sampler has ``set_epoch``.
-        criterion: The loss with labels.
+        label_loss: The loss with labels.
         device: Where the model is.
         spec: Everything else.
         first_epoch: Number that the stage's first epoch has in the whole run, from 1.
+        dataset: Whose images they are, for side information.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class Trainer:
         model: ReIDModel,
         stage: Stage,
         loader: DataLoader,
-        criterion: IdentityTripletLoss,
+        label_loss: LabelLoss,
         device: torch.device,
         spec: TrainerSpec,
         first_epoch: int = 1,
+        dataset: str = "",
     ) -> None:
-        self.model, self.stage, self.loader, self.criterion = model, stage, loader, criterion
+        self.model, self.stage, self.loader, self.label_loss = model, stage, loader, label_loss
+        self.dataset = dataset
         self.device, self.spec, self.first_epoch = device, spec, first_epoch
         self.freezer = Freezer(model)
         self.epoch = 0  # epochs of this stage that are done
@@ -113,7 +116,7 @@ class Trainer:
         set_learning_rate(optimizer, warmup_cosine(self.epoch + 1, epochs, self.spec.warmup))
         mean, start = RunningMean(), time.perf_counter()
         for iteration, batch in enumerate(iterate(self.loader), 1):
-            loss = self._step(batch.images, batch.pids, phase, optimizer)
+            loss = self._step(batch, phase, optimizer)
             values = {"loss": loss.total.item()} | {name: part.item() for name, part in loss.parts.items()}
             if not math.isfinite(values["loss"]):
                 parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
@@ -135,13 +138,10 @@ class Trainer:
             "images_per_s": round(mean.count / seconds, 1),
         }
 
-    def _step(
-        self, images: torch.Tensor, labels: torch.Tensor, phase: Phase, optimizer: torch.optim.Optimizer
-    ) -> Loss:
-        images = images.to(self.device, non_blocking=True)
-        labels = labels.to(self.device, non_blocking=True)
+    def _step(self, batch: Batch, phase: Phase, optimizer: torch.optim.Optimizer) -> Loss:
+        batch = Batch(*(column.to(self.device, non_blocking=True) for column in batch))
         with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-            loss = compute_loss(self.model, images, labels, phase, self.criterion, self.spec.denoise)
+            loss = compute_loss(self.model, batch, phase, self.label_loss, self.spec.denoise, self.dataset)
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss.total).backward()
         if self.spec.clip_norm:

@@ -31,12 +31,16 @@ class LabelledBatch(Protocol):
     def camids(self) -> Tensor:
         """(B,) int64 cameras."""
 
+    @property
+    def viewids(self) -> Tensor:
+        """(B,) int64 views; read only where a model is given them."""
+
 
 class Embedder(Protocol):
     """What extraction asks of a model, beside being a module."""
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Map images (B, 3, H, W) to features (B, D)."""
+    def embed(self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None) -> Tensor:
+        """Map images (B, 3, H, W), and where it is given them cameras and views, to features (B, D)."""
 
     def modules(self) -> Iterator[nn.Module]:
         """Yield the module and everything in it."""
@@ -82,6 +86,7 @@ def extract_features(
     batches: Iterable[LabelledBatch],
     device: torch.device,
     *,
+    side_information: bool = False,
     progress: bool = True,
     total: int | None = None,
 ) -> FeatureSet:
@@ -93,6 +98,7 @@ def extract_features(
         model: Lies on ``device`` already.
         batches: Each with images (B, 3, H, W), pids (B,) and camids (B,).
         device: Where the images are sent.
+        side_information: Whether the model is given the cameras and views of the images.
         progress: Show a bar on stderr.
         total: Number of batches, for the bar, where ``batches`` has no length.
 
@@ -108,7 +114,9 @@ def extract_features(
     feats, pids, camids = [], [], []
     with evaluation_mode(model), torch.inference_mode():
         for batch in bar:
-            feats.append(model.embed(batch.images.to(device, non_blocking=True)).float().cpu())
+            images = batch.images.to(device, non_blocking=True)
+            sides = (batch.camids.to(device), batch.viewids.to(device)) if side_information else ()
+            feats.append(model.embed(images, *sides).float().cpu())
             pids.append(torch.as_tensor(batch.pids).long())
             camids.append(torch.as_tensor(batch.camids).long())
     if not feats:

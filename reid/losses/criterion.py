@@ -1,5 +1,6 @@
 """The training loss with labels: a weighted sum with named parts."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,8 +24,24 @@ class Loss(NamedTuple):
     parts: dict[str, Tensor]
 
 
+class BranchTerm(NamedTuple):
+    """One feature of a batch in the loss.
+
+    Args:
+        feat: (B, D) before the neck.
+        logits: (B, C) class scores; None where the branch has no classifier.
+        id_weight: Of its cross-entropy among the branches.
+        triplet_weight: Of its triplet loss among the branches.
+    """
+
+    feat: Tensor
+    logits: Tensor | None
+    id_weight: float = 1.0
+    triplet_weight: float = 1.0
+
+
 class IdentityTripletLoss:
-    """L_label = w_id CE(logits) + w_triplet Triplet(feat).
+    """L_label = w_id sum_k v_k CE(logits_k) + w_triplet sum_k u_k Triplet(feat_k), k over the branches.
 
     The cross-entropy smooths labels as (1 - e) y + e / C with e = 0.1 where asked (Szegedy et al., CVPR
     2016).
@@ -53,9 +70,31 @@ class IdentityTripletLoss:
 
     def __call__(self, feat: Tensor, logits: Tensor, labels: Tensor) -> Loss:
         """The loss of features (B, D) before the neck and logits (B, C) for labels (B,) in 0..C-1."""
+        return self.over([BranchTerm(feat, logits)], labels)
+
+    def over(self, terms: Sequence[BranchTerm], labels: Tensor) -> Loss:
+        """The loss over several branches; the parts are the weighted sums over them.
+
+        Args:
+            terms: Features and class scores, branch by branch.
+            labels: (B,) in 0..C-1.
+        """
         parts, weights = {}, {"id": self.id_weight, "triplet": self.triplet_weight}
         if self.id_weight:
-            parts["id"] = F.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
+            parts["id"] = _sum(
+                term.id_weight * self._cross_entropy(term.logits, labels)
+                for term in terms
+                if term.logits is not None
+            )
         if self.triplet_weight:
-            parts["triplet"] = batch_hard_triplet(feat, labels, self.margin)
+            parts["triplet"] = _sum(
+                term.triplet_weight * batch_hard_triplet(term.feat, labels, self.margin) for term in terms
+            )
         return Loss(torch.stack([weights[name] * part for name, part in parts.items()]).sum(), parts)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
+
+
+def _sum(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(values)).sum()

@@ -19,7 +19,7 @@ def make_trainer(people, tmp_path, is_scaled):
     words = ("SOLVER.OPTIMIZER_NAME", "SGD", "SOLVER.CLIP_NORM", "0.5", "MODEL.DROP_PATH", "0")
     run = build_run(small_config(people, tmp_path / "run", *words))
     spec = run.trainers["baseline"]
-    trainer = Trainer(run.model, run.stages[0], run.loader, run.criterion, run.device, spec)
+    trainer = Trainer(run.model, run.stages[0], run.loader, run.label_loss, run.device, spec)
     # Low enough that no gradient of the first step overflows.
     trainer.scaler = torch.amp.GradScaler("cpu", init_scale=128.0, enabled=is_scaled)
     return trainer
@@ -31,7 +31,7 @@ def first_step(people, tmp_path, is_scaled):
     before = copy.deepcopy(list(trainer.model.parameters()))
     trainer.freezer.enter(trainer.stage.phases[0])
     batch = next(iter(trainer.loader))
-    trainer._step(batch.images, batch.pids, trainer.stage.phases[0], trainer.optimizers["backbone"])
+    trainer._step(batch, trainer.stage.phases[0], trainer.optimizers["backbone"])
     after = trainer.model.parameters()
     return torch.cat([(new - old).detach().flatten() for old, new in zip(before, after, strict=True)])
 

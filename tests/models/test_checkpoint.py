@@ -1,6 +1,7 @@
 """Checkpoints: the same bits again, a header that cannot lie, and never half a file."""
 
 import json
+import logging
 
 import pytest
 import safetensors.torch
@@ -16,12 +17,14 @@ from reid.models import (
     ModelSpec,
     Preprocessing,
     ReIDModel,
+    SideSpec,
     Training,
     load_checkpoint,
     load_model,
     load_pretrained,
     save_checkpoint,
 )
+from reid.models.backbones.osnet import OSNet
 from reid.models.checkpoint import read_header
 from reid.models.read import read_file
 from reid.utils import InputError
@@ -169,7 +172,7 @@ def test_a_pre_training_can_start_from_a_fused_checkpoint(ending, tmp_path):
     save_checkpoint(tmp_path / f"model.{ending}", model, header)
     plain = make()[0]
     report = load_pretrained(plain, tmp_path / f"model.{ending}")
-    assert (report.dropped, report.fresh) == ([], [])
+    assert (report.dropped, report.missing) == ([], [])
     assert torch.equal(features(plain), features(model))
 
 
@@ -265,7 +268,7 @@ def test_text_that_no_header_has_is_refused(text, tmp_path):
             lambda t: [t[k].update({f: [128, 64]}) for k, f in SIZES.items()] and None,
             "backbone.pos_embed must have shape (1, 129, 128)",
         ),
-        (lambda t: t["model"].update(image_size=[64, 33]), "multiples of 8, got 64x33"),
+        (lambda t: t["model"].update(image_size=[64, 33]), "multiples of the patch (8 pixels), got 64x33"),
         (lambda t: t.update(state="none"), "denoiser.weight is unexpected"),
         (lambda t: t.update(state="fused"), "denoiser.weight is unexpected"),
         (lambda t: t["denoise"].update(targets=["mlp"]), "denoiser.weight is unexpected"),
@@ -293,15 +296,42 @@ def test_a_plain_checkpoint_that_says_attached_is_refused(tmp_path):
     ("content", "match"),
     [
         ({"header": "{no json", "state_dict": {}}, "has a header that this version cannot read: Expecting"),
-        ({"header": 3, "state_dict": {}}, "is no checkpoint of this toolkit; MODEL.PRETRAIN_PATH can start"),
-        ({"a": torch.ones(1)}, "is no checkpoint of this toolkit; MODEL.PRETRAIN_PATH can start"),
-        ([], "is no checkpoint of this toolkit"),
+        ({"header": 3, "state_dict": {}}, "must hold a state dict, got a dictionary without tensors"),
+        ({"a": torch.ones(1)}, "the keys fit no known family: a of 1"),
+        ([], "must hold a state dict, got list"),
     ],
 )
 def test_content_that_is_no_checkpoint_is_refused(content, match, tmp_path):
     torch.save(content, tmp_path / "x.pth")
-    assert match in refusal(tmp_path / "x.pth")
+    own = (
+        match if "header that" in match else "is no checkpoint of this toolkit; MODEL.PRETRAIN_PATH can start"
+    )
+    assert own in refusal(tmp_path / "x.pth")
     assert match in refusal(tmp_path / "x.pth", load_model)
+
+
+def test_a_model_of_another_code_base_is_loaded_as_it_is(tmp_path):
+    torch.manual_seed(0)
+    peer = OSNet("osnet_x0_25").eval()
+    classifier = {"classifier.weight": torch.ones(5, 512), "classifier.bias": torch.ones(5)}
+    torch.save({"state_dict": peer.state_dict() | classifier}, tmp_path / "peer.pth")
+    model = load_model(tmp_path / "peer.pth")
+    with torch.no_grad():
+        assert torch.equal(model.embed(IMAGES), peer(IMAGES))
+    assert (model.preprocessing.size, model.spec.num_classes) == ((256, 128), 5)
+
+
+def test_a_model_with_side_information_says_what_unknown_cameras_take(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
+    spec = ModelSpec("vit_micro", (64, 32), 3, side=SideSpec((2, 5), (), 3.0, "mine"))
+    save_checkpoint(tmp_path / "x.pth", ReIDModel(spec), Header(spec, make()[1].preprocessing))
+    with caplog.at_level("INFO", logger="reid"):
+        model = load_model(tmp_path / "x.pth")
+        model.embed(IMAGES)
+        model.embed(IMAGES)
+    assert model.spec == spec
+    assert "tells 2 cameras and 0 views apart" in caplog.text
+    assert caplog.text.count("no cameras are given: the mean of their embeddings is used") == 1
 
 
 @pytest.mark.parametrize("state_dict", [None, 3, []])

@@ -1,0 +1,124 @@
+"""Foreign weights to a model: as the network that they are, or as the start of a training."""
+
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from reid.models.formats.detect import FileFormat, detect
+from reid.models.formats.fill import fill
+from reid.models.formats.plan import ImportOptions, own_grid, plan_model
+from reid.models.formats.report import ImportReport
+from reid.models.formats.translate import translate
+from reid.models.header import Header
+from reid.models.position import PatchLayout
+from reid.models.preprocessing import Preprocessing
+from reid.models.read import read_file, state_dict_in
+from reid.models.reid_model import ReIDModel
+from reid.utils import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class Imported(NamedTuple):
+    """A foreign file as a checkpoint of this toolkit.
+
+    Args:
+        model: In eval mode.
+        header: With the preprocessing of the family's own code.
+        report: What became of every key.
+    """
+
+    model: ReIDModel
+    header: Header
+    report: ImportReport
+
+
+def load_pretrained(model: ReIDModel, path: Path, hw_ratio: int = 1) -> ImportReport:
+    """Start ``model`` from a file: a pre-trained backbone, or a whole model of any known format.
+
+    The backbone must be complete. Position embeddings are resized. Neck, classifiers and side information
+    are taken where the file has them for as many identities and cameras, and start anew otherwise.
+
+    Args:
+        model: Changed in place, and only if all is well.
+        path: A file of tensors.
+        hw_ratio: Height over width of the pre-training's patch grid, where the number of patches does not
+            tell.
+
+    Returns:
+        What became of every key; also logged.
+
+    Raises:
+        InputError: If the file cannot be read, is of no known format, lacks a backbone key, or has one that
+            does not fit.
+    """
+    return start_from(model, state_dict_in(read_file(path), path), path, hw_ratio)
+
+
+def start_from(model: ReIDModel, tensors: dict[str, Tensor], path: Path, hw_ratio: int = 1) -> ImportReport:
+    """Start ``model`` from what ``state_dict_in`` found in ``path``; see :func:`load_pretrained`."""
+    form = detect_in(tensors, path, guess=True)
+    grid = None if form.grid is None else form.grid[2:]
+    layout = PatchLayout(grid, hw_ratio, "distilled" in form.parts)
+    report = fill(model, translate(tensors, form), path, layout, is_start=True)
+    logger.info("%s: %s", path, report.describe(", "))
+    return report
+
+
+def convert(
+    tensors: dict[str, Tensor], form: FileFormat, path: Path, options: ImportOptions | None = None
+) -> Imported:
+    """Build this toolkit's model for a foreign state dict and fill it.
+
+    Args:
+        tensors: As ``read_weights`` gives them.
+        form: What ``detect`` said of them.
+        path: Where they are from, for the errors.
+        options: What no file tells.
+
+    Raises:
+        InputError: If the network cannot be built, its image size is unknown, the file lacks a key of the
+            backbone or has one that this backbone has no place for, or a shape differs.
+    """
+    options = options or ImportOptions()
+    try:
+        spec = plan_model(form, options)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    grid = own_grid(form, options)
+    size = options.image_size or spec.image_size
+    spec = replace(spec, image_size=size)
+    assert form.images is not None  # only our own files leave it open, and they are refused
+    preprocessing = Preprocessing(size, **asdict(form.images))
+    model = ReIDModel(spec, preprocessing)
+    layout = PatchLayout(None if grid is None else grid[2:], 1, "distilled" in form.parts)
+    report = fill(model, translate(tensors, form), path, layout, is_start=False)
+    # What DenoiseRep's authors wrote is fused already: never to be fused again.
+    header = Header(spec, preprocessing, state="fused" if form.family.name == "denoiserep" else "none")
+    return Imported(model.eval(), header, report)
+
+
+def import_content(content: Any, path: Path) -> Imported:
+    """The foreign model in what ``read_file`` found in ``path``, its format told by its keys; also logged.
+
+    Raises:
+        InputError: As :func:`convert`, or if it is of no known format, or of several.
+    """
+    tensors = state_dict_in(content, path)
+    form = detect_in(tensors, path)
+    imported = convert(tensors, form, path)
+    logger.info("%s: %s; %s", path, form.describe(), imported.report.describe(", "))
+    return imported
+
+
+def detect_in(
+    tensors: dict[str, Tensor], path: Path, family: str | None = None, *, guess: bool = False
+) -> FileFormat:
+    """:func:`detect` for tensors, naming their file where it refuses."""
+    try:
+        return detect({key: tuple(value.shape) for key, value in tensors.items()}, family, guess=guess)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,188 @@
+"""A foreign state dict in the words of this toolkit: new names, and tensors in the shape we keep them."""
+
+import re
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from reid.models.backbones.resnet import NON_LOCAL
+from reid.models.formats.detect import FileFormat
+from reid.models.formats.families import BACKBONE, NECK
+
+SIDE = "backbone.side.embed"
+REDUCTION = "reduction.weight"
+# timm's early ViT-S scaled attention by 768^-0.5; heads of 96 channels are scaled by 96^-0.5 here.
+LEGACY_SCALE = (96 / 768) ** 0.5
+
+# Beginnings of keys, the first rule that fits counts; then the network's own rules.
+COMMON = (
+    (r"b1\.", "backbone.global_branch."),
+    (r"b2\.", "backbone.local_branch."),
+    (r"bottleneck_(\d+)\.", lambda m: f"part_necks.{int(m[1]) - 1}."),
+    (r"classifier_(\d+)\.", lambda m: f"part_classifiers.{int(m[1]) - 1}."),
+    (r"bottleneck_proj\.", "part_necks.0."),
+    (r"classifier_proj\.", "part_classifiers.0."),
+    (r"fcneck\.weight$", REDUCTION),
+    (r"(base|backbone)\.sie_embed$|cv_embed$", SIDE),
+    (r"heads\.pool_layer\.p$", "backbone.global_pool.p"),
+)
+CLIP_VIT = (
+    (r"class_embedding$", "cls_token"),
+    (r"positional_embedding$", "pos_embed"),
+    (r"proj$", "projection.weight"),
+    (r"conv1\.weight$", "patch_embed.proj.weight"),
+    (r"ln_pre\.", "norm_pre."),
+    (r"ln_post\.", "norm."),
+    (r"transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)$", r"blocks.\1.attn.qkv.\2"),
+    (r"transformer\.resblocks\.(\d+)\.attn\.out_proj\.", r"blocks.\1.attn.proj."),
+    (r"transformer\.resblocks\.(\d+)\.ln_([12])\.", r"blocks.\1.norm\2."),
+    (r"transformer\.resblocks\.(\d+)\.mlp\.c_fc\.", r"blocks.\1.mlp.fc1."),
+    (r"transformer\.resblocks\.(\d+)\.mlp\.c_proj\.", r"blocks.\1.mlp.fc2."),
+)
+CLIP_RESNET = (
+    (r"conv1\.", "conv1.0."),
+    (r"bn1\.", "conv1.1."),
+    (r"conv2\.", "conv1.3."),
+    (r"bn2\.", "conv1.4."),
+    (r"conv3\.", "conv1.6."),
+    (r"bn3\.", "bn1."),
+    # Ours counts the average in front of the convolution.
+    (r"(layer\d\.\d+\.downsample)\.1\.", r"\1.2."),
+    (r"(layer\d\.\d+\.downsample)\.0\.", r"\1.1."),
+    (r"attnpool\.positional_embedding$", "attnpool.pos_embed"),
+    (r"attnpool\.c_proj\.", "attnpool.proj."),
+)
+NETWORKS = {"clip_vit": CLIP_VIT, "clip_resnet": CLIP_RESNET}
+UNREAD = {"jpm": r"base\.(blocks\.{last}|norm)\..+", "clip_resnet": r"cv_embed"}
+
+
+@dataclass
+class Translation:
+    """A foreign file in our words.
+
+    Args:
+        state: Tensors by our key.
+        origin: The file's key by ours.
+        dropped: Keys of the file that are known and of no use.
+        unexpected: Keys of the file that nobody knows.
+    """
+
+    state: dict[str, Tensor] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+
+    def old_key(self, key: str) -> str:
+        """The file's name for one of our keys."""
+        return self.origin.get(key, key)
+
+    def is_backbone(self, old: str) -> bool:
+        """Whether a key of the file became one of a backbone."""
+        return any(new.startswith(BACKBONE) and key == old for new, key in self.origin.items())
+
+    def describe(self) -> str:
+        """How many keys there were, and one of them."""
+        keys = [*self.origin.values(), *self.dropped, *self.unexpected]
+        return f"{len(keys)} keys, such as {keys[0]}"
+
+
+def translate(tensors: dict[str, Tensor], form: FileFormat) -> Translation:
+    """Rename every key of a file and reshape what we keep in another shape.
+
+    Args:
+        tensors: As ``read_weights`` gives them.
+        form: What ``detect`` said of them.
+    """
+    result = Translation()
+    unread = _unread(form)
+    for key, tensor in tensors.items():
+        if form.family.is_leftover(key) or any(re.fullmatch(pattern, key) for pattern in unread):
+            result.dropped.append(key)
+            continue
+        new = our_key(key, form)
+        if new is None:
+            result.unexpected.append(key)
+        else:
+            result.state[new] = tensor
+            result.origin[new] = key
+    _join_attention_pool(result.state)
+    for key in list(result.state):
+        result.state[key] = _reshape(key, result.state[key], form)
+    return result
+
+
+def our_key(key: str, form: FileFormat) -> str | None:
+    """This toolkit's name for a key of the file; None where it has none."""
+    for pattern, new in COMMON:
+        if re.match(pattern, key):
+            return re.sub(f"^(?:{pattern})", new, key)
+    if "reduced" in form.parts and key.startswith("heads.bottleneck."):
+        # fast-reid's convolution comes first, and its norm second.
+        return REDUCTION if key == "heads.bottleneck.0.weight" else key.replace("heads.bottleneck.1.", NECK)
+    found = form.family.new_key(key)
+    if found is None or not found.startswith(BACKBONE):
+        return found
+    own = found.removeprefix(BACKBONE)
+    for pattern, new in NETWORKS.get(form.network, ()):
+        if re.match(pattern, own):
+            own = re.sub(f"^(?:{pattern})", new, own)
+            break
+    if "non_local" in form.parts:
+        own = _non_local_key(own, form)
+    return BACKBONE + own
+
+
+def _unread(form: FileFormat) -> list[str]:
+    """Patterns of keys that the file's own code keeps and never reads."""
+    found = []
+    if "jpm" in form.parts:
+        found.append(UNREAD["jpm"].format(last=form.depth[0] - 1))
+    if form.network == "clip_resnet":
+        found.append(UNREAD["clip_resnet"])
+    return found
+
+
+def _non_local_key(own: str, form: FileFormat) -> str:
+    """A block that a non-local block follows is the first of two modules in its place."""
+    counts = NON_LOCAL["resnet50" if form.depth[2] == 6 else "resnet101"]
+    match = re.match(r"NL_(\d)\.(\d+)\.", own)
+    if match:
+        stage, place = int(match[1]), int(match[2])
+        first = form.depth[stage - 1] - counts[stage - 1]
+        return f"layer{stage}.{first + place}.1.{own[match.end() :]}"
+    match = re.match(r"layer(\d)\.(\d+)\.", own)
+    if match:
+        stage, place = int(match[1]), int(match[2])
+        if place >= form.depth[stage - 1] - counts[stage - 1]:
+            return f"layer{stage}.{place}.0.{own[match.end() :]}"
+    return own
+
+
+def _join_attention_pool(state: dict[str, Tensor]) -> None:
+    """Query, key and value of CLIP's attention pooling as one matrix, in this order."""
+    for kind in ("weight", "bias"):
+        keys = [f"backbone.attnpool.{letter}_proj.{kind}" for letter in "qkv"]
+        if all(key in state for key in keys):
+            state[f"backbone.attnpool.qkv.{kind}"] = torch.cat([state.pop(key) for key in keys])
+
+
+def _reshape(key: str, tensor: Tensor, form: FileFormat) -> Tensor:
+    if key == SIDE and tensor.ndim == 3:
+        return tensor.squeeze(1)  # (rows, 1, D) -> (rows, D)
+    if key == "backbone.patch_embed.proj.weight" and tensor.ndim == 2:
+        return tensor.reshape(len(tensor), 3, 16, 16)  # a linear map over pixels, of timm's first models
+    if key == REDUCTION and tensor.ndim == 4:
+        return tensor.flatten(1)  # a 1x1 convolution (F, C, 1, 1) -> (F, C)
+    if form.network == "clip_vit":
+        if key == "backbone.cls_token" and tensor.ndim == 1:
+            return tensor[None, None]  # (D,) -> (1, 1, D)
+        if key == "backbone.pos_embed" and tensor.ndim == 2:
+            return tensor[None]  # (1 + N, D) -> (1, 1 + N, D)
+        if key == "backbone.projection.weight":
+            return tensor.T  # (D, F), which multiplies from the right -> (F, D)
+    if "no_qkv_bias" in form.parts and key.endswith("attn.qkv.weight") and form.depth == (8,):
+        query, rest = tensor[: form.width], tensor[form.width :]
+        # (s q) k = s (q k): the scale of attention lies in the queries' rows.
+        return torch.cat([query * LEGACY_SCALE, rest])
+    return tensor
