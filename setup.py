@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 FAISS_GPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 FAISS_CPU = "sys_platform != 'linux' or platform_machine != 'x86_64'"
+# The text encoder of CLIP-ReID's first stage. Before 2.26 its batches came second.
+CLIP = ["open_clip_torch>=2.26.1"]
 
 setup(
     name="denoisereid",
@@ -34,5 +36,8 @@ setup(
         "matplotlib>=3.8",
         "tqdm>=4.66",
     ],
-    extras_require={"dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.11", "types-tqdm", "types-PyYAML"]},
+    extras_require={
+        "clip": CLIP,
+        "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.11", "types-tqdm", "types-PyYAML", *CLIP],
+    },
 )

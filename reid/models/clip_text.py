@@ -159,6 +159,8 @@ def tokenize_prompt(noun: str) -> Tensor:
 def learned_context(tensors: dict[str, Tensor], encoder: TextEncoder, path: Path) -> Tensor:
     """The words (K, 4, D) that a CLIP-ReID checkpoint has learned for its K identities.
 
+    Row k is of class k of that training: whoever pairs them with images must number identities as it did.
+
     Raises:
         InputError: If there are none, or they are not of the encoder's width or not finite.
     """
