@@ -57,7 +57,8 @@ def collect_denoise_loss(
         # Tensors of inference mode can be measured but never carry a gradient.
         with torch.set_grad_enabled(not torch.is_inference_mode_enabled()):
             loss = denoiser.loss(args[0], kind, generator)
-        losses[name] = losses[name] + loss if name in losses else loss
+            # The sum too, or a layer's second call would end its gradient.
+            losses[name] = losses[name] + loss if name in losses else loss
 
     handles = [
         denoiser.register_forward_pre_hook(lambda module, args, name=name: add(name, module, args))

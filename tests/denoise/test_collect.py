@@ -91,6 +91,15 @@ def test_a_layer_that_runs_twice_adds_up():
     assert 1.5 < float(twice.total.detach() / once.total.detach()) < 2.5
 
 
+def test_a_layer_that_runs_twice_keeps_its_gradient_under_no_grad():
+    linear = nn.Linear(4, 4)
+    model = attach_denoisers(nn.Sequential(linear, nn.ReLU()), "0")
+    with collect_denoise_loss(model) as losses, torch.no_grad():
+        model(model(torch.ones(2, 4)))
+    losses.total.backward()
+    assert all(p.grad is not None for p in denoiser_parameters(model))
+
+
 def test_the_final_feature_is_collected_too():
     model = DenoisedFeature(nn.Linear(3, 4), dim=4)
     with collect_denoise_loss(model) as losses:
