@@ -24,8 +24,8 @@ def stated_in(tree, prefix=""):
             yield f"{prefix}{name}", value
 
 
-def test_there_are_at_least_five_recipes():
-    assert len(RECIPES) >= 5
+def test_there_are_at_least_eight_recipes():
+    assert len(RECIPES) >= 8
 
 
 @each_recipe
