@@ -10,6 +10,7 @@ from reid.engine import compare
 from reid.engine.build_data import build_datasets, build_evaluators
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
+from reid.models.inference import InferenceOptions
 from reid.utils import InputError, check_output, pick_device, setup_logging, write_json
 from reid.utils.cli import add_json_option, config_parser, run_tool
 
@@ -42,8 +43,9 @@ def main(words: Sequence[str]) -> None:
     evaluators = build_evaluators(cfg, datasets, header.preprocessing, device, header.training)
     if not evaluators:
         raise InputError(f"{', '.join(datasets)} must have query and gallery images, none has; check them")
+    options = InferenceOptions(cfg.TEST.DTYPE, cfg.MODEL.CHANNELS_LAST, cfg.TEST.COMPILE)
     comparisons = {
-        name: compare(model, baseline, evaluator, is_fused=header.state == "fused")
+        name: compare(model, baseline, evaluator, is_fused=header.state == "fused", options=options)
         for name, evaluator in evaluators.items()
     }
     for comparison in comparisons.values():

@@ -20,6 +20,7 @@ CHOICES = {
     "DATALOADER.DECODER": ("pillow", "opencv"),
     "TEST.NECK_FEAT": ("before", "after"),
     "TEST.METRIC": ("cosine", "euclidean"),
+    "TEST.DTYPE": ("float32", "bfloat16", "float16"),
 }
 
 # Every number's lowest and highest allowed value; of a list, every entry's. The highest ones are far above

@@ -195,6 +195,10 @@ _C.TEST.IMS_PER_BATCH = 128
 _C.TEST.NECK_FEAT = "before"
 # cosine or euclidean.
 _C.TEST.METRIC = "cosine"
+# Number format that tools/test.py computes features in: float32, bfloat16 or float16.
+_C.TEST.DTYPE = "float32"
+# Whether tools/test.py compiles the networks by torch.compile: minutes first, then faster.
+_C.TEST.COMPILE = False
 # Whether rankings are re-ranked by k-reciprocal neighbours, with k1 = 20, k2 = 6 and lambda = 0.3.
 _C.TEST.RE_RANKING = False
 

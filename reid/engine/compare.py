@@ -1,6 +1,6 @@
 """The comparison: baseline, + DenoiseRep unfused, + DenoiseRep fused, on the same images in one run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from reid.denoise import denoised_layers, fuse_denoisers, weight_change
 from reid.engine.evaluate import Evaluator
+from reid.engine.flags import FlagDifference, flag_differences, relative_difference
 from reid.evaluation import (
     FIGURES,
     EvaluationResult,
@@ -20,9 +21,12 @@ from reid.evaluation import (
     measure_latency,
 )
 from reid.models import ReIDModel
+from reid.models.inference import InferenceOptions, prepare_for_inference
 
 BASELINE, UNFUSED, FUSED = "baseline", "+ DenoiseRep unfused", "+ DenoiseRep fused"
 TIMED_IMAGES = 16
+FLAG_IMAGES = 128  # that the flags of inference are compared on
+CLASSIFIERS = ("classifier.", "part_classifiers.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,7 @@ class Comparison:
         baseline_cosine: Mean and smallest cosine of fused and baseline features; None without denoisers.
         weight_changes: |W'-W|/|W| by layer; empty without denoisers.
         protocol: One line that says what the figures can be compared with.
+        inference: What each flag of inference does to the last model's features; empty in eager float32.
     """
 
     backbone: str
@@ -61,6 +66,7 @@ class Comparison:
     baseline_cosine: tuple[float, float] | None
     weight_changes: dict[str, float]
     protocol: str
+    inference: dict[str, FlagDifference] = field(default_factory=dict)
 
     def as_text(self) -> str:
         """The table for reading, then what it must be read with."""
@@ -79,6 +85,7 @@ class Comparison:
                 f"weight change |W'-W|/|W| over {len(self.weight_changes)} layers:"
                 f" mean {mean(changes):.1e}, largest {max(changes):.1e}",
             ]
+        lines += [flag.as_text(name) for name, flag in self.inference.items()]
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,6 +106,7 @@ class Comparison:
             "baseline_cosine_mean": self.baseline_cosine and self.baseline_cosine[0],
             "baseline_cosine_min": self.baseline_cosine and self.baseline_cosine[1],
             "weight_changes": self.weight_changes,
+            "inference": {name: flag.as_dict() for name, flag in self.inference.items()},
         }
 
 
@@ -109,6 +117,7 @@ def compare(
     rounds: int = 9,
     *,
     is_fused: bool = False,
+    options: InferenceOptions | None = None,
 ) -> Comparison:
     """Evaluate and time a model against its baseline, and its fused form against both.
 
@@ -119,10 +128,12 @@ def compare(
         evaluator: Test images and protocol.
         rounds: Timed rounds; the models take turns in each.
         is_fused: Whether a model without denoisers was fused from one with them.
+        options: How all of them run; plainly by default.
 
     Raises:
-        InputError: If an image cannot be read or a feature is not finite.
+        InputError: If an image cannot be read, a feature is not finite, or a model cannot be compiled.
     """
+    options = options or InferenceOptions()
     models = {} if baseline is None else {BASELINE: baseline}
     if denoised_layers(model):
         models |= {UNFUSED: model, FUSED: fuse_denoisers(model)}
@@ -130,8 +141,16 @@ def compare(
         models[FUSED] = model
     else:
         models["model" if models else BASELINE] = model
-    features = {name: evaluator.extract(m) for name, m in models.items()}
-    latencies = measure_latency(dict(models), _some_images(evaluator), rounds=rounds)
+    flags = options.describe()
+    # Any: a prepared copy stands in for its model in all that follows.
+    running: dict[str, Any] = {
+        name: prepare_for_inference(m, options) if flags else m for name, m in models.items()
+    }
+    features = {name: evaluator.extract(m) for name, m in running.items()}
+    batches = _first_batches(evaluator, FLAG_IMAGES if flags else TIMED_IMAGES)
+    images, camids, viewids = batches[0]
+    sides = {"camids": camids, "viewids": viewids}
+    latencies = measure_latency(running, images, sides=sides, rounds=rounds)
     rows = {
         name: Row(evaluator.evaluate(features[name]), features[name], latencies[name], count_parameters(m))
         for name, m in models.items()
@@ -141,8 +160,16 @@ def compare(
         difference = relative_difference(features[FUSED].feats, features[UNFUSED].feats)
         cosines = F.cosine_similarity(features[FUSED].feats, features[BASELINE].feats)
         cosine = (float(cosines.mean()), float(cosines.min()))
-    protocol = evaluator.protocol(model).describe()
-    return Comparison(model.spec.name, rows, difference, cosine, weight_change(model), protocol)
+    last = list(models.values())[-1].to(evaluator.device)
+    return Comparison(
+        backbone=model.spec.name,
+        rows=rows,
+        fused_difference=difference,
+        baseline_cosine=cosine,
+        weight_changes=weight_change(model),
+        protocol=evaluator.protocol(model).describe() + (f", {flags}" if flags else ""),
+        inference=flag_differences(last, options, batches),
+    )
 
 
 def row_name(stage: str) -> str:
@@ -151,20 +178,17 @@ def row_name(stage: str) -> str:
 
 
 def count_parameters(model: ReIDModel) -> int:
-    """Parameters of the embedding; the classifier is for training only."""
-    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith("classifier."))
+    """Parameters of the embedding; the classifiers are for training only."""
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(CLASSIFIERS))
 
 
-def relative_difference(a: Tensor, b: Tensor) -> float:
-    """Largest |a - b| over largest |b|."""
-    return float((a - b).abs().max() / b.abs().max())
-
-
-def _some_images(evaluator: Evaluator) -> Tensor:
-    """The first test images, enough for one timed batch, on the device."""
-    images: list[Tensor] = []
+def _first_batches(evaluator: Evaluator, count: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The first ``count`` test images with cameras and views, on the device, as many a batch as are timed."""
+    columns: list[tuple[Tensor, Tensor, Tensor]] = []
     for batch in evaluator.loader:
-        images.append(batch.images)
-        if sum(map(len, images)) >= TIMED_IMAGES:
+        columns.append((batch.images, batch.camids, batch.viewids))
+        if sum(len(images) for images, *_ in columns) >= count:
             break
-    return torch.cat(images)[:TIMED_IMAGES].to(evaluator.device)
+    whole = [torch.cat(column)[:count].to(evaluator.device) for column in zip(*columns, strict=True)]
+    images, camids, viewids = (column.split(TIMED_IMAGES) for column in whole)
+    return list(zip(images, camids, viewids, strict=True))

@@ -1,8 +1,9 @@
 """How long models take for an image, compared fairly on one machine."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -27,7 +28,12 @@ class LatencyResult:
 
 
 def measure_latency(
-    models: dict[str, nn.Module], images: Tensor, *, rounds: int = 20, warmup: int = 3
+    models: dict[str, nn.Module],
+    images: Tensor,
+    *,
+    sides: Mapping[str, Tensor] | None = None,
+    rounds: int = 20,
+    warmup: int = 3,
 ) -> dict[str, LatencyResult]:
     """Time the models in turn on one batch.
 
@@ -39,6 +45,7 @@ def measure_latency(
     Args:
         models: By name, on the device of ``images``; the first is the one that ratios refer to.
         images: (B, 3, H, W).
+        sides: What ``embed`` is given beside the images, by name, such as ``camids`` (B,).
         rounds: Timed calls of each model.
         warmup: Untimed calls of each model before that.
 
@@ -50,7 +57,7 @@ def measure_latency(
             "timing needs at least one model, image and round and a warm-up of 0 or more, got "
             f"{len(models)} models, {len(images)} images, {rounds} rounds, warm-up {warmup}"
         )
-    calls = {name: getattr(model, "embed", model) for name, model in models.items()}
+    calls = {name: _embedding_call(model, sides or {}) for name, model in models.items()}
     names = list(models)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     with evaluation_mode(*models.values()), torch.inference_mode():
@@ -68,6 +75,11 @@ def measure_latency(
         )
         for name, times in seconds.items()
     }
+
+
+def _embedding_call(model: nn.Module, sides: Mapping[str, Tensor]) -> Callable[[Tensor], object]:
+    embed = getattr(model, "embed", None)
+    return model if embed is None else partial(embed, **sides)
 
 
 def _time_call(call: Callable[[Tensor], object], images: Tensor) -> float:

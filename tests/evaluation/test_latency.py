@@ -80,6 +80,17 @@ def test_a_model_that_embeds_is_timed_through_embed():
     assert model.was_used
 
 
+def test_cameras_go_to_models_that_embed_and_to_no_other():
+    class Embedding(nn.Linear):
+        def embed(self, images, camids=None, viewids=None):
+            self.seen = camids, viewids
+
+    models = {"a": Embedding(1, 1), "b": nn.Identity()}
+    measure_latency(models, IMAGES, sides={"viewids": torch.ones(4)}, rounds=1, warmup=0)
+    assert models["a"].seen[0] is None
+    assert torch.equal(models["a"].seen[1], torch.ones(4))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -101,6 +101,23 @@ def test_test_prints_three_rows_and_draws(run, trained):
     assert (output / "ranked_lists.png").exists()
 
 
+def test_flags_of_inference_are_run_with_and_told_line_by_line(run, trained):
+    output, words, _ = trained
+    words = [*words, "TEST.DTYPE", "bfloat16", "MODEL.CHANNELS_LAST", "True"]
+    flags = ("--weights", output / "baseline.pth", "--json", output / "flags.json", "--no-pictures")
+    result = run("test.py", "--config", "demo.yml", *flags, *words)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("inference ")]
+    assert [line.split(" against ")[0] for line in lines] == [
+        "inference dtype bfloat16",
+        "inference channels_last True",
+        "inference together bfloat16, channels last",
+    ]
+    figures = json.loads((output / "flags.json").read_text())
+    assert list(figures["inference"]) == ["dtype", "channels_last", "together"]
+    assert figures["protocol"].endswith(", bfloat16, channels last")
+
+
 def test_plain_weights_give_the_baseline_row_alone(run, trained):
     output, words, _ = trained
     result = run(
@@ -130,6 +147,7 @@ def test_help_shows_an_example(run, tool):
         (["SOLVER.IMS_PER_BATCH", "62"], ["multiple of DATALOADER.NUM_INSTANCE (4), got 62", "60 or 64"]),
         (["SOLVER.SEED"], ["KEY VALUE pairs"]),
         (["MODEL.DEVICE", "tpu"], ["the device must be"]),
+        (["TEST.DTYPE", "half"], ["TEST.DTYPE must be one of 'float32', 'bfloat16', 'float16', got 'half'"]),
         (["DENOISE.TARGETS", "conv9", "SOLVER.MAX_EPOCHS", "1"], ["no layer to denoise matches"]),
     ],
     ids=str,

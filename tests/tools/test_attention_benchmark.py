@@ -1,0 +1,82 @@
+"""The attention benchmark's command line, and that its reference computes what it claims to."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reid.models import ModelSpec, ReIDModel
+from reid.utils.cli import run_tool
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "attention.py"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The script as a module; it finds its neighbour ``support`` beside it."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    spec = importlib.util.spec_from_file_location("attention_benchmark", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(benchmark, monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["attention.py", *words])
+    try:
+        return run_tool(benchmark.main)
+    except SystemExit as leave:
+        return leave.code
+
+
+def test_help_shows_an_example(benchmark, monkeypatch, capsys):
+    assert run(benchmark, monkeypatch, "--help") == 0
+    assert "python benchmarks/attention.py --name vit_base --batch 64 --bf16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [["--batch", "0"], ["--rounds", "many"], ["--name", "resnet50"], ["8"], ["--bf16", "1"]]
+)
+def test_wrong_words_are_one_line(benchmark, monkeypatch, capsys, words):
+    assert run(benchmark, monkeypatch, *words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "attention.py: error: " in err
+
+
+def test_every_flag_has_a_row_with_its_difference(benchmark, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "ModelSpec", lambda name, size, ids: ModelSpec("vit_micro", size, ids))
+    words = ["--batch", "1", "--rounds", "1", "--bf16", "--fp16", "--channels-last"]
+    assert not run(benchmark, monkeypatch, *words)
+    first, *table = capsys.readouterr().out.splitlines()
+    assert first.startswith("vit_small, batch 1, 1 rounds; ")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert rows[0][1:] == ["ms/image", "x written out", "feature difference"]
+    assert [row[0] for row in rows[2:]] == [
+        "attention written out",
+        "fused, eager float32",
+        "fused, bfloat16",
+        "fused, float16",
+        "fused, channels last",
+    ]
+    differences = [float(row[3]) for row in rows[2:]]
+    assert differences[0] == 0
+    assert differences[1] < 1e-5 < differences[3] < differences[2] < 0.05
+
+
+def test_the_reference_is_the_same_network_with_its_matrix(benchmark, monkeypatch):
+    torch.manual_seed(0)
+    model = ReIDModel(ModelSpec("vit_micro", (64, 32), 3)).eval()
+    reference, images = benchmark.write_out(model), torch.randn(2, 3, 64, 32)
+    torch.testing.assert_close(reference.embed(images), model.embed(images), atol=1e-5, rtol=1e-5)
+
+    def fail(*args, **options):
+        raise AssertionError("fused attention was called")
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", fail)
+    reference.embed(images)
+    with pytest.raises(AssertionError, match="fused attention was called"):
+        model.embed(images)
