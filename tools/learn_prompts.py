@@ -27,9 +27,8 @@ LEARNED = "learn nothing: take the prompts that a CLIP-ReID checkpoint has, row 
 
 
 def main(words: Sequence[str]) -> None:
-    parser = config_parser(
-        __doc__, "python tools/learn_prompts.py --config clip_vit_market.yml --weights ViT-B-16.pt --out texts.pth"
-    )
+    example = "python tools/learn_prompts.py --config clip_vit_market.yml --weights ViT-B-16.pt --out texts.pth"
+    parser = config_parser(__doc__, example)
     parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="holds the text encoder")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the text features to write")
     parser.add_argument("--noun", help="what images show; default: person, or vehicle by DATASETS.NAMES")

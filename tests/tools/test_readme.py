@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
+from peer_vit import vit_state
 from PIL import Image
 
 from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, save_checkpoint
@@ -24,10 +27,19 @@ def test_from_image_files_to_a_comparison(tmp_path, monkeypatch, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 20, 3), np.uint8)
     for name, image in (("query", pixels[0]), ("first", pixels[0]), ("second", pixels[1])):
         Image.fromarray(image).save(f"{name}.jpg")
-    exec(compile(example("load_model"), "README.md", "exec"), {})  # the file is our own
+    exec(compile(example("model.preprocess(path)"), "README.md", "exec"), {})  # the file is our own
     first, second = capsys.readouterr().out.splitlines()
     assert first == "first.jpg: cosine 1.000"
     assert float(second.removeprefix("second.jpg: cosine ")) < 0.9999
+
+
+@pytest.mark.slow
+def test_the_file_of_another_code_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(vit_state(width=384, depth=12, tokens=129, classes=5), "transformer_120.pth")
+    names = {}
+    exec(compile(example("transformer_120.pth"), "README.md", "exec"), names)
+    assert names["model"].embed(torch.zeros(1, 3, 256, 128)).shape == (1, 384)
 
 
 def test_denoisers_in_any_network(capsys):
