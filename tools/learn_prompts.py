@@ -27,7 +27,7 @@ LEARNED = "learn nothing: take the prompts that a CLIP-ReID checkpoint has, row 
 
 
 def main(words: Sequence[str]) -> None:
-    example = "python tools/learn_prompts.py --config clip_vit_market.yml --weights ViT-B-16.pt --out texts.pth"
+    example = "python tools/learn_prompts.py --config clip_vit_market.yml --weights ViT-B-16.pt --out t.pth"
     parser = config_parser(__doc__, example)
     parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="holds the text encoder")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the text features to write")
