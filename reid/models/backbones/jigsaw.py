@@ -56,9 +56,9 @@ class JigsawVisionTransformer(ReIDVisionTransformer):
         """Map images (B, 3, H, W) to the global feature and ``num_parts`` local ones, each (B, D)."""
         x = self.blocks(self.embed_tokens(x, camids, viewids))  # (B, 1 + N, D)
         whole = self.global_branch(x)[:, 0]
-        patches = shuffle_patches(x, self.jigsaw) if self.jigsaw.rearrange else x[:, 1:]
-        parts = self.jigsaw.num_parts
-        length = self.patch_embed.num_patches // parts
+        count, parts = self.patch_embed.num_patches, self.jigsaw.num_parts
+        patches = shuffle_patches(x, count, self.jigsaw) if self.jigsaw.rearrange else x[:, 1:]
+        length = count // parts
         groups = patches[:, : parts * length].unflatten(1, (parts, length))  # (B, parts, n, D)
         token = x[:, None, :1].expand(-1, parts, -1, -1)  # (B, parts, 1, D)
         # All parts in one call: (B parts, 1 + n, D).
@@ -67,7 +67,7 @@ class JigsawVisionTransformer(ReIDVisionTransformer):
         return (whole, *(local[:, k] for k in range(parts)))
 
 
-def shuffle_patches(tokens: Tensor, jigsaw: JigsawSpec) -> Tensor:
+def shuffle_patches(tokens: Tensor, count: int, jigsaw: JigsawSpec) -> Tensor:
     """Shift the patches and deal them out, so that each group sees the whole image.
 
         y = [x_shift .. x_N, x_1 .. x_{shift-1}]
@@ -77,6 +77,7 @@ def shuffle_patches(tokens: Tensor, jigsaw: JigsawSpec) -> Tensor:
 
     Args:
         tokens: (B, 1 + N, D), the class token first.
+        count: N, known before the tokens are, so that the network can be traced.
         jigsaw: Shift and number of groups.
 
     Returns:
@@ -84,6 +85,6 @@ def shuffle_patches(tokens: Tensor, jigsaw: JigsawSpec) -> Tensor:
     """
     shifted = torch.cat([tokens[:, jigsaw.shift :], tokens[:, 1 : jigsaw.shift]], dim=1)  # (B, N, D)
     # Of the code's rule one repetition is enough for two groups; more groups repeat it as often as needed.
-    for _ in range(-(tokens.shape[1] - 1) % jigsaw.num_groups):
+    for _ in range(-count % jigsaw.num_groups):
         shifted = torch.cat([shifted, shifted[:, -2:-1]], dim=1)
     return shifted.unflatten(1, (jigsaw.num_groups, -1)).transpose(1, 2).flatten(1, 2)

@@ -11,6 +11,7 @@ from reid.denoise import (
     denoiser_parameters,
     fuse_denoisers,
 )
+from reid.denoise.dataflow import LayerTracer
 from reid.evaluation import measure_latency
 from reid.models import BACKBONES, JigsawSpec, ModelSpec, ReIDModel, SideSpec
 
@@ -59,6 +60,12 @@ def without_zeros(model):
 
 def features(model):
     return model.eval().embed(IMAGES, CAMERAS, VIEWS)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_a_network_can_be_traced_so_that_its_layers_have_their_order(name, options):
+    """Else steps would follow the order of registration, and BatchNorms would not be found."""
+    LayerTracer().trace(ReIDModel(ModelSpec(name, SIZE, 3, **options)))
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

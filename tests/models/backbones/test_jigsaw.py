@@ -11,7 +11,7 @@ IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 def order(count, **options):
     """Where each patch comes from; token 0 is the class token."""
     tokens = torch.arange(1.0 + count).reshape(1, -1, 1)
-    return shuffle_patches(tokens, JigsawSpec(**options)).flatten().int().tolist()
+    return shuffle_patches(tokens, count, JigsawSpec(**options)).flatten().int().tolist()
 
 
 def test_patches_are_shifted_and_dealt_to_two_halves():
