@@ -200,16 +200,19 @@ def matrices_and_calls(model, monkeypatch):
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *a, **k: calls.append(1) or fused(*a, **k))
     with Recorder() as recorder:
         model.embed(IMAGES)
-    tokens = 1 + 8 * 4
+    (patches,) = (module for name, module in model.named_modules() if name.endswith("patch_embed"))
+    tokens = patches.num_patches + 1
     matrices = [shape for shape in recorder.shapes if shape[-2:] == (tokens, tokens)]
     return len(matrices) + sum("softmax" in name for name in recorder.names), len(calls)
 
 
 @pytest.mark.parametrize("options", [{}, {"dtype": "bfloat16"}])
-def test_attention_is_fused_and_materialises_no_matrix(options, monkeypatch):
-    prepared = prepare_for_inference(make(), InferenceOptions(**options))
-    assert all(block.attn.fused_attn for block in prepared.network.backbone.blocks)
-    assert matrices_and_calls(prepared, monkeypatch) == (0, 4)
+@pytest.mark.parametrize("name", ["vit_micro", "clip_vit_micro"])
+def test_attention_is_fused_and_materialises_no_matrix(name, options, monkeypatch):
+    prepared = prepare_for_inference(make(name), InferenceOptions(**options))
+    fused = [block.attn.fused_attn for block in prepared.network.backbone.blocks]
+    assert matrices_and_calls(prepared, monkeypatch) == (0, len(fused))
+    assert all(fused)
 
 
 def test_attention_written_out_is_seen_by_that_count(monkeypatch):
