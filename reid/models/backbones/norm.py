@@ -20,10 +20,10 @@ class IBN(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
-        self.IN = nn.InstanceNorm2d(self.half, affine=True)
-        self.BN = nn.BatchNorm2d(channels - self.half)
+        self.num_instance = channels // 2
+        self.IN = nn.InstanceNorm2d(self.num_instance, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.num_instance)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
-        return torch.cat([self.IN(x[:, : self.half]), self.BN(x[:, self.half :])], dim=1)
+        return torch.cat([self.IN(x[:, : self.num_instance]), self.BN(x[:, self.num_instance :])], dim=1)

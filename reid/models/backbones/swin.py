@@ -33,7 +33,12 @@ def create_swin(spec: ModelSpec) -> nn.Module:
     if any(side % RATIO for side in spec.image_size):
         raise InputError(f"image sides must be multiples of {RATIO} pixels, got {spec.image_size}")
     options: dict[str, Any] = {"img_size": spec.image_size, "drop_path_rate": spec.drop_path}
-    return timm.create_model(SWINS[spec.name], num_classes=0, **options)
+    swin = timm.create_model(SWINS[spec.name], num_classes=0, **options)
+    for module in swin.modules():
+        if isinstance(module, swin_transformer.WindowAttention):
+            # timm leaves torch's fused attention out where it adds a bias; it takes one. V2's is of cosines.
+            module.fused_attn = True  # type: ignore[misc]
+    return swin
 
 
 def fit_swin(backbone: nn.Module, state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

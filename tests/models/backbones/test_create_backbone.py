@@ -135,3 +135,16 @@ def test_an_option_that_a_backbone_has_no_place_for_is_refused_by_its_key(name, 
 def test_an_image_that_does_not_fit_the_network_is_refused(name):
     with pytest.raises(InputError, match=f"{name} cannot be built: .*, got \\(40, 24\\)"):
         create(name, (40, 24))
+
+
+@torch.no_grad()
+def test_a_swins_windows_attend_fused_and_equal_to_timms():
+    torch.manual_seed(0)
+    swin = create("swin_tiny", (64, 32)).eval()
+    fused = swin(IMAGES)
+    windows = [module for module in swin.modules() if hasattr(module, "fused_attn")]
+    assert len(windows) == 12
+    assert all(window.fused_attn for window in windows)
+    for window in windows:
+        window.fused_attn = False
+    torch.testing.assert_close(fused, swin(IMAGES))
