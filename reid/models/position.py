@@ -15,7 +15,8 @@ class PatchLayout(NamedTuple):
     Args:
         grid: Rows and columns; None where only their ratio is known.
         hw_ratio: Rows over columns, where the grid is not known.
-        has_teacher_token: Whether a second token, of DeiT's distillation, stands before the patches.
+        has_teacher_token: Whether a second token, of DeiT's distillation, stands before the patches; it is
+            left out.
     """
 
     grid: tuple[int, int] | None = None
@@ -46,6 +47,8 @@ def resize_position_embedding(
         embedding = embedding[None]
     if embedding.ndim != 3 or len(embedding) != 1:
         raise InputError(f"position embeddings must be (1, tokens, D), got {tuple(embedding.shape)}")
+    if layout.has_teacher_token:
+        embedding = torch.cat([embedding[:, :1], embedding[:, 2:]], dim=1)
     prefix, patches = embedding[:, :num_prefix_tokens], embedding[:, num_prefix_tokens:]
     count, dim = patches.shape[1:]
     height = int((count * layout.hw_ratio) ** 0.5)

@@ -1,87 +1,13 @@
-"""Formats by their keys: every listing of a peer's checkpoint, small dicts by hand, nothing guessed."""
+"""Formats by their keys: small dicts by hand, nothing guessed."""
 
 import pytest
-from peers import LISTINGS, listing, prefixed
+from peers import prefixed
 
 from reid.models.formats import FAMILIES, detect
 from reid.utils import InputError
 
 HALF, IMAGENET = (0.5, 0.5, 0.5), (0.485, 0.456, 0.406)
-# family, network, width, feature, identities, size, stride, cameras and views, parts
-LISTED = {
-    "clipreid_baseline_vit_msmt17": ("clip-reid", "clip_vit", 768, 1280, 1041, (256, 128), 16, (0, 0), ""),
-    "clipreid_rn50_msmt17": ("clip-reid", "clip_resnet", 2048, 3072, 1041, (256, 128), 16, (0, 0), ""),
-    "clipreid_vit_msmt17": ("clip-reid", "clip_vit", 768, 1280, 1041, (256, 128), 16, (0, 0), ""),
-    "clipreid_vit_sie_olp_msmt17": ("clip-reid", "clip_vit", 768, 1280, 1041, (256, 128), 12, (15, 0), "sie"),
-    "denoiserep_vit_base_ics_384_msmt17": (
-        "denoiserep",
-        "vit",
-        768,
-        768,
-        1041,
-        (384, 128),
-        16,
-        (0, 0),
-        "ics",
-    ),
-    "denoiserep_vit_small_msmt17": ("denoiserep", "vit", 384, 384, 1041, (256, 128), 16, (0, 0), ""),
-    "fastreid_market_AGW_R50": (
-        *("fast-reid", "resnet", 2048, 2048, 751, (256, 128), None, (0, 0), "non_local"),
-    ),
-    "fastreid_market_bagtricks_R50": ("fast-reid", "resnet", 2048, 2048, 751, (256, 128), None, (0, 0), ""),
-    "fastreid_market_bagtricks_vit": ("fast-reid", "vit", 768, 768, 751, (256, 128), 16, (0, 0), ""),
-    "fastreid_msmt_sbs_R50_ibn": (
-        *("fast-reid", "resnet", 2048, 2048, 1041, (256, 128), None, (0, 0), "gem ibn non_local"),
-    ),
-    "torchreid_osnet_ain_x1_0_msmt17": ("torchreid", "osnet", 512, 512, 1041, (256, 128), None, (0, 0), ""),
-    "torchreid_osnet_x0_25_msmt17": ("torchreid", "osnet", 128, 512, 1041, (256, 128), None, (0, 0), ""),
-    "torchreid_osnet_x1_0_msmt17": ("torchreid", "osnet", 512, 512, 1041, (256, 128), None, (0, 0), ""),
-    "torchreid_resnet50_fc512_msmt17": (
-        *("torchreid", "resnet", 2048, 512, 1041, (256, 128), None, (0, 0), "reduced"),
-    ),
-    "torchreid_resnet50_msmt17": ("torchreid", "resnet", 2048, 2048, 1041, (256, 128), None, (0, 0), ""),
-    "transreid_deit_small_msmt17": ("transreid", "vit", 384, 384, 1041, (256, 128), 16, (0, 0), ""),
-    "transreid_resnet50_msmt17": (
-        *("transreid", "resnet", 2048, 2048, 1041, (256, 128), None, (0, 0), "bare_stem"),
-    ),
-    "transreid_veri_sie_cam_view": ("transreid", "vit", 768, 3840, 575, (256, 256), 16, (20, 8), "jpm sie"),
-    "transreid_vit_base_jpm_sie_stride12_msmt17": (
-        *("transreid", "vit", 768, 3840, 1041, (256, 128), 12, (15, 0), "jpm sie"),
-    ),
-    "transreid_vit_base_msmt17": ("transreid", "vit", 768, 768, 1041, (256, 128), 16, (0, 0), ""),
-    "transreid_vit_small_legacy_msmt17": (
-        *("transreid", "vit", 768, 768, 1041, (256, 128), 16, (0, 0), "no_qkv_bias"),
-    ),
-    "transreidssl_resnet50_ibn_a": (
-        *("transreid-ssl", "resnet", 2048, 2048, 1041, (256, 128), None, (0, 0), "ibn"),
-    ),
-    "transreidssl_vit_base_ics_384_msmt17": (
-        *("transreid-ssl", "vit", 768, 768, 1041, (384, 128), 16, (0, 0), "ics"),
-    ),
-    "transreidssl_vit_small_ics_msmt17": (
-        *("transreid-ssl", "vit", 384, 384, 1041, (256, 128), 16, (0, 0), "ics"),
-    ),
-    "transreidssl_vit_small_msmt17": ("transreid", "vit", 384, 384, 1041, (256, 128), 16, (0, 0), ""),
-}
-
-
-@pytest.mark.skipif(not LISTINGS.is_dir(), reason="the key listings of peers' checkpoints are not here")
-def test_every_listing_is_read():
-    assert {path.stem for path in LISTINGS.iterdir()} == set(LISTED)
-
-
-@pytest.mark.skipif(not LISTINGS.is_dir(), reason="the key listings of peers' checkpoints are not here")
-@pytest.mark.parametrize("name", LISTED)
-def test_a_listing_is_what_its_name_says(name):
-    family, network, width, feature, classes, size, stride, cameras_views, parts = LISTED[name]
-    form = detect(listing(name))
-    assert (form.family.name, form.network, form.width) == (family, network, width)
-    assert (form.feature_dim, form.num_classes, form.image_size) == (feature, classes, size)
-    assert (form.grid and form.grid.stride, (form.cameras, form.views)) == (stride, cameras_views)
-    assert form.parts == set(parts.split())
-    assert form.images.mean == (HALF if network.endswith("vit") else IMAGENET)
-    assert form.images.interpolation == ("bicubic" if family == "fast-reid" else "bilinear")
-    assert form.describe().count("\n") == 0
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 
 
 def vit(dim=384, tokens=129, depth=2, patch=16):
@@ -105,8 +31,48 @@ def osnet():
     return {"conv2.0.conv2a.conv1.weight": (16, 16, 1, 1), **keys, "conv5.conv.weight": (128, 128, 1, 1)}
 
 
+def swin(version=1, width=768):
+    keys = {
+        f"layers.{i}.blocks.{n}.attn.qkv.weight": (1, 1)
+        for i, count in enumerate((2, 2, 6, 2))
+        for n in range(count)
+    }
+    scale = {"layers.0.blocks.0.attn.logit_scale": (3, 1, 1)} if version == 2 else {}
+    return keys | scale | {"norm.weight": (width,), "layers.0.blocks.1.attn_mask": (64, 49, 49)}
+
+
+def clip_vit(tokens=197):
+    """OpenAI's archive, whose text side has a positional embedding of its own."""
+    own = {
+        "class_embedding": (768,),
+        "positional_embedding": (tokens, 768),
+        "conv1.weight": (768, 3, 16, 16),
+        "transformer.resblocks.0.ln_1.weight": (768,),
+    }
+    text = {"positional_embedding": (77, 512), "transformer.resblocks.0.ln_1.weight": (512,)}
+    return prefixed(own, "visual.") | text | {"logit_scale": (), "input_resolution": ()}
+
+
+def clip_resnet(tokens=50):
+    own = resnet() | {"conv1.weight": (32, 3, 3, 3), "attnpool.positional_embedding": (tokens, 2048)}
+    return prefixed(own, "visual.")
+
+
 BACKBONE = prefixed(vit(), "backbone.")
 BY_HAND = {
+    "OpenAI's CLIP": (clip_vit(), "clip", 0),
+    "OpenAI's CLIP ResNet": (clip_resnet(), "clip", 0),
+    "Swin": (swin() | {"head.weight": (1000, 768)}, "imagenet", 0),
+    "timm's SwinV2": (swin(2), "imagenet", 0),
+    "IBN-Net": (resnet() | {"layer1.0.bn1.IN.weight": (32,), "fc.weight": (1000, 2048)}, "imagenet", 0),
+    "fast-reid without a neck": (BACKBONE | {"heads.weight": (9, 384)}, "fast-reid", 9),
+    "fast-reid without a classifier": (BACKBONE | {"heads.bottleneck.0.weight": (384,)}, "fast-reid", 0),
+    "our jigsaw": (
+        BACKBONE
+        | {"backbone.global_branch.1.bias": (384,), "part_necks.0.weight": (384,), "neck.bias": (384,)},
+        "ours",
+        0,
+    ),
     "a teacher": (BACKBONE | {"head.mlp.0.weight": (2048, 384)}, "ssl-pretraining", 0),
     "a bare ICS pre-training": (vit() | {"patch_embed.conv.0.weight": (64, 3, 7, 7)}, "ssl-pretraining", 0),
     "timm": (vit(tokens=197) | {"head.weight": (1000, 384)}, "imagenet", 0),
@@ -137,7 +103,12 @@ BY_HAND = {
 }
 
 
-GENERATIONS = {"fast-reid until 2020": 1, "fast-reid until 2021": 2, "fast-reid": 3}
+GENERATIONS = {
+    "fast-reid until 2020": 1,
+    "fast-reid until 2021": 2,
+    "fast-reid": 3,
+    "fast-reid without a neck": 3,
+}
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -153,6 +124,58 @@ def test_deits_second_token_is_no_patch():
     form = detect(vit(tokens=198) | {"dist_token": (1, 1, 384)})
     assert (form.image_size, form.num_patches, form.images.mean) == ((224, 224), 196, IMAGENET)
     assert detect(vit(tokens=197)).images.mean == HALF
+
+
+def test_a_patch_that_is_a_linear_map_over_pixels_is_as_large_as_it_says():
+    form = detect(vit(tokens=197) | {"patch_embed.proj.weight": (384, 768)})
+    assert form.image_size == (224, 224)
+    assert detect(vit(tokens=197) | {"patch_embed.proj.weight": (384, 192)}).image_size is None
+
+
+@pytest.mark.parametrize(
+    ("shapes", "size", "stride", "mean"),
+    [
+        (clip_vit(), (224, 224), 16, CLIP_MEAN),
+        (clip_resnet(), (224, 224), 32, CLIP_MEAN),
+        (swin(), (224, 224), None, IMAGENET),
+        (swin(2), (256, 256), None, IMAGENET),
+        (vit(tokens=197), (224, 224), 16, HALF),
+        (resnet() | {"fc.weight": (1000, 2048)}, (224, 224), None, IMAGENET),
+    ],
+)
+def test_a_pre_training_has_its_own_size_and_preparation_of_images(shapes, size, stride, mean):
+    form = detect(shapes)
+    assert (form.image_size, form.grid and form.grid.stride, form.images.mean) == (size, stride, mean)
+    assert form.images.interpolation == ("bilinear" if "fc.weight" in shapes else "bicubic")
+
+
+@pytest.mark.parametrize(("version", "network"), [(1, "swin"), (2, "swinv2")])
+def test_a_swin_transformer_is_told_by_its_blocks(version, network):
+    form = detect(swin(version))
+    assert (form.network, form.width, form.depth, form.num_patches) == (network, 768, (2, 2, 6, 2), 0)
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected"),
+    [
+        ({"heads.weight": (9, 384)}, ("before", 384, frozenset())),
+        ({"heads.bottleneck.0.running_mean": (384,)}, ("after", 384, frozenset())),
+        ({"heads.bnneck.running_mean": (384,)}, ("after", 384, frozenset())),
+        ({"heads.bottleneck.0.weight": (64, 384, 1, 1)}, ("before", 64, {"reduced"})),
+        (
+            {"heads.bottleneck.0.weight": (64, 384, 1, 1), "heads.bottleneck.1.running_mean": (64,)},
+            ("after", 64, {"reduced"}),
+        ),
+    ],
+)
+def test_fastreid_ranks_behind_its_neck_where_there_is_one(heads, expected):
+    form = detect(BACKBONE | heads, "fast-reid")
+    assert (form.neck_feat, form.feature_dim, form.parts) == expected
+
+
+def test_the_first_family_that_fits_is_taken_only_where_that_is_asked_for():
+    assert detect(BACKBONE, guess=True).family.name == "ssl-pretraining"
+    assert detect(resnet(), guess=True).family.name == "torchreid"
 
 
 @pytest.mark.parametrize(

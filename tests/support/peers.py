@@ -1,12 +1,15 @@
-"""Key and shape listings of peers' checkpoints, and small files in their formats."""
+"""Key and shape listings of peers' checkpoints, and what becomes of drawn files in their formats."""
 
 import ast
 from pathlib import Path
 
 import torch
 
+from reid.models.formats import ImportOptions, convert, detect
+
 SHARED = Path(__file__).parents[3] / "shared"
 LISTINGS = SHARED / "spec" / "state_dicts"
+PATH = Path("peer.pth")
 
 
 def listing(name):
@@ -19,33 +22,13 @@ def prefixed(state, prefix):
     return {f"{prefix}{key}": value for key, value in state.items()}
 
 
-def bn(prefix, dim):
-    """A BatchNorm with statistics of its own."""
-    torch.manual_seed(dim)
-    return {
-        f"{prefix}weight": torch.rand(dim) + 0.5,
-        f"{prefix}bias": torch.zeros(dim),
-        f"{prefix}running_mean": torch.randn(dim),
-        f"{prefix}running_var": torch.rand(dim) + 0.5,
-        f"{prefix}num_batches_tracked": torch.tensor(7),
-    }
+def shapes_of(state):
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
-def transreid(backbone, classes):
-    """TransReID's file for a timm vision transformer's state dict, ImageNet head included."""
-    dim = backbone["cls_token"].shape[-1]
-    head = {"base.fc.weight": torch.ones(1000, dim), "base.fc.bias": torch.ones(1000)}
-    return (
-        prefixed(backbone, "base.")
-        | head
-        | {"classifier.weight": torch.ones(classes, dim)}
-        | bn("bottleneck.", dim)
-    )
-
-
-def denoiserep(backbone, classes):
-    """The same after training and fusing by DenoiseRep's authors: leftovers beside each MLP layer."""
-    state = transreid(backbone, classes)
+def denoised(state):
+    """A TransReID file after training and fusing by DenoiseRep's authors: leftovers beside each MLP layer."""
+    state = dict(state)
     for key in [k for k in state if k.endswith((".fc1.weight", ".fc2.weight"))]:
         layer, dim = key.removesuffix("weight"), 4
         state |= {f"{layer}betas": torch.ones(10), f"{layer}posterior_variance": torch.ones(10)}
@@ -55,15 +38,10 @@ def denoiserep(backbone, classes):
     return state
 
 
-def fastreid(backbone, classes, generation):
-    """fast-reid's file for a torchvision ResNet's state dict, with one of its three generations of heads."""
-    dim = backbone["layer4.2.bn3.weight"].shape[0]
-    state = prefixed({k: v for k, v in backbone.items() if not k.startswith("fc.")}, "backbone.")
-    neck = "heads.bnneck." if generation == 1 else "heads.bottleneck.0."
-    classifier = "heads.weight" if generation == 3 else "heads.classifier.weight"
-    state |= bn(neck, dim) | {classifier: torch.ones(classes, dim)}
-    return state if generation == 3 else state | {"pixel_mean": torch.ones(1, 3, 1, 1)}
+def imported(state, family=None, **options):
+    return convert(state, detect(shapes_of(state), family), PATH, ImportOptions(**options))
 
 
-def shapes_of(state):
-    return {key: tuple(value.shape) for key, value in state.items()}
+def assert_every_key_is_accounted_for(report, state):
+    lists = (report.matched, report.interpolated, report.dropped, report.unexpected)
+    assert sorted(key for keys in lists for key in keys) == sorted(state)

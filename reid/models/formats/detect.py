@@ -167,7 +167,7 @@ def _read_network(family: Family, prefix: str, shapes: Shapes) -> FileFormat:
         variant=_osnet_variant(own) if network == "osnet" else "",
         neck_feat=_neck_feat(family, shapes),
         generation=_fastreid_generation(shapes),
-        images=None if ours else image_rule(family.name, network.endswith("vit"), "distilled" in parts),
+        images=None if ours else image_rule(family.name, network, "distilled" in parts),
     )
 
 
@@ -222,6 +222,8 @@ def _patch_size(own: Shapes) -> int:
     weight = own.get("patch_embed.proj.weight") or own.get("conv1.weight", (0, 0, 0, 0))
     if CONV_STEM in own:
         return 2 * weight[-1]
+    if len(weight) == 2:  # a linear map over the pixels of a patch, of timm's first models
+        return math.isqrt(weight[1] // 3)
     # CLIP's ResNet pools positions over a last map that has a sixteenth of the image's sides.
     return 16 if "attnpool.positional_embedding" in own else weight[-1]
 

@@ -6,8 +6,9 @@ DenoiseRep (Xu et al., NeurIPS 2024), torchreid (Zhou and Xiang, 2019), fast-rei
 (Wightman, 2019) and DeiT (Touvron et al., 2021).
 
 Some things leave no trace in the keys, and the usual choice is taken: TransReID-SSL's pooling of patches
-(off), fast-reid's pooling where it learns nothing (average), its stem in the last weeks of its first heads,
-August 2020 (as before), and whether ImageNet weights are timm's or DeiT's (timm's).
+(off), fast-reid's pooling where it learns nothing (average; with non-local blocks AGW's generalised mean of
+exponent 3), its stem in the last weeks of its first heads, August 2020 (as before), whether ImageNet weights
+are timm's or DeiT's (timm's), and CLIP's activation (QuickGELU, OpenAI's).
 """
 
 import re
@@ -32,6 +33,8 @@ SCHEDULE = (
 )
 DENOISERS = rf".+\.((dm|time_mlp|teacher)\..+|({SCHEDULE}))"
 IMAGENET_HEADS = r"(head|head_dist|fc|pre_logits)\..+|dist_token"
+# What Swin transformers compute from the window's size, kept by the authors' files and older ones of timm.
+SWIN_BUFFERS = r"layers\..+\.(relative_position_index|relative_coords_table|attn_mask)"
 BACKBONE, NECK, CLASSIFIER = "backbone.", "neck.", "classifier.weight"
 
 
@@ -161,7 +164,8 @@ FAMILIES: tuple[Family, ...] = (
             ("heads.weight", CLASSIFIER),
             ("heads.classifier.weight", CLASSIFIER),
         ),
-        "pixel_mean|pixel_std",
+        # The last is ArcFace's running mean, kept by a classifier.
+        r"pixel_mean|pixel_std|heads\.classifier\.t",
         # Its NECK_FEAT is about training; its heads return the feature behind the BNNeck in evaluation.
         neck_feat="after",
     ),
@@ -181,7 +185,7 @@ FAMILIES: tuple[Family, ...] = (
         _is_imagenet,
         "",
         (("", BACKBONE),),
-        IMAGENET_HEADS,
+        rf"{IMAGENET_HEADS}|{SWIN_BUFFERS}",
         last_stride=2,
     ),
     Family("ours", "this toolkit without its header", _is_ours, BACKBONE, (("", ""),)),

@@ -1,6 +1,8 @@
 """Translated tensors into a model, accounting for every key of both."""
 
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -8,7 +10,7 @@ from torch import Tensor
 from reid.models.backbones import fit_swin, patch_grid
 from reid.models.formats.families import BACKBONE
 from reid.models.formats.report import ImportReport
-from reid.models.formats.translate import Translation
+from reid.models.formats.translate import REDUCTION, Translation
 from reid.models.position import PatchLayout, resize_position_embedding
 from reid.models.reid_model import ReIDModel
 from reid.models.weights import load_strictly, refuse_values
@@ -20,11 +22,15 @@ POSITIONS = ("backbone.pos_embed", "backbone.attnpool.pos_embed")
 COUNTERS = r".+\.num_batches_tracked"
 # An exponent of pooling that is not learned is 3, which ours starts from.
 FIXED = r"backbone\.global_pool\.p"
-ADDED = r"backbone\.(side\.embed|global_pool\.p|fc\..+|layer\d\.\d+\.1\..+)"
-# Other identities and other cameras: their tables start anew.
-TABLES = r"classifier\.weight|part_classifiers\.\d+\.weight|backbone\.side\.embed"
+ADDED = r"reduction\.weight|backbone\.(side\.embed|global_pool\.p|fc\..+|layer\d\.\d+\.1\..+)"
+NECKS = r"(neck|part_necks\.\d+)\..+"
+# Other identities, other cameras, features of another width: what belongs to them starts anew.
+TABLES = rf"classifier\.weight|part_classifiers\.\d+\.weight|backbone\.side\.embed|{NECKS}"
 # Layers between the backbone and the feature, whose absence here would change it.
 HEADS = r"(heads|bottleneck\w*)\..+"
+# What a training or an adaptation adds to a model, and another model can do without.
+EXTRAS = rf"{NECKS}|part_classifiers\..+|classifier\..+|.+\.denoiser\..+|embedding_denoiser\..+"
+BIAS_TABLE = ".relative_position_bias_table"
 
 
 def fill(
@@ -46,49 +52,57 @@ def fill(
             tensor does not fit.
     """
     report = ImportReport(dropped=list(file.dropped), unexpected=list(file.unexpected))
-    wanted, state = model.state_dict(), dict(file.state)
+    wanted = model.state_dict()
     if is_start:
-        state = _match_branches(state, set(wanted))
-    before = {key: tensor.shape for key, tensor in state.items()}
-    state = fit_swin(model.backbone, state, BACKBONE)
+        file = _match_branches(file, set(wanted))
     kept: dict[str, Tensor] = {}
-    for key, tensor in state.items():
+    for key, tensor in _fit_windows(model, file.state, wanted, path).items():
         if key not in wanted:
-            _sort_out(key, file, report)
+            # Branches that the model was asked to do without are no loss either.
+            is_extra = re.fullmatch(EXTRAS, key) or key.startswith("backbone.local_branch.")
+            fate = report.dropped if is_extra else report.unexpected
+        elif is_start and re.fullmatch(TABLES, key) and tensor.shape != wanted[key].shape:
+            fate = report.dropped
         elif key in POSITIONS and not _is_same_grid(tensor, key, layout, model):
             refuse_values(path, {key: tensor}, wanted)
-            kept[key] = _resize(tensor, layout, model, wanted[key])
-            report.interpolated.append(key)
-        elif is_start and re.fullmatch(TABLES, key) and tensor.shape != wanted[key].shape:
-            report.dropped.append(file.old_key(key))
+            kept[key] = _resize(tensor, layout, model, path, wanted[key].ndim)
+            fate = report.interpolated
         else:
             kept[key] = tensor
-            changed = before.get(key) != tensor.shape
-            (report.interpolated if changed else report.matched).append(key)
+            fate = report.matched if tensor is file.state[key] else report.interpolated
+        # A key that went to two branches is one key of the file.
+        fate += [old for old in file.origin[key] if old not in fate]
     report.missing = [key for key in wanted if key not in kept]
     _check(report, model, path, f"{COUNTERS}|{ADDED if is_start else FIXED}", file)
     load_strictly(model, kept | {key: wanted[key] for key in report.missing}, path)
     return report
 
 
-def _sort_out(key: str, file: Translation, report: ImportReport) -> None:
-    """A key that the model has no place for: dropped where that is no loss, else unexpected."""
-    is_known = re.fullmatch(r"part_(necks|classifiers)\..+|classifier\..+|neck\..+|.+\.denoiser\..+", key)
-    # Branches that the model was asked to do without; the denoisers of a start; another model's neck.
-    is_local = key.startswith("backbone.local_branch.")
-    (report.dropped if is_known or is_local else report.unexpected).append(file.old_key(key))
+def _fit_windows(
+    model: ReIDModel, state: dict[str, Tensor], wanted: dict[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Bring the position biases of a Swin transformer's square windows to the model's; all else stays.
+
+    A window of w x w has (2w - 1)^2 biases; what has another number and another shape is left to be refused.
+    """
+    biases = {
+        key: tensor
+        for key, tensor in state.items()
+        if key.endswith(BIAS_TABLE) and key in wanted and tensor.shape != wanted[key].shape
+        if tensor.ndim == 2 and math.isqrt(len(tensor)) % 2 and math.isqrt(len(tensor)) ** 2 == len(tensor)
+    }
+    refuse_values(path, biases, wanted)
+    return state | fit_swin(model.backbone, biases, BACKBONE)
 
 
-def _match_branches(state: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
+def _match_branches(file: Translation, wanted: set[str]) -> Translation:
     """Bring the last block, and blocks that a non-local block follows, to where the model has them."""
-    has_branches = any(key.startswith("backbone.global_branch.") for key in state)
+    has_branches = any(key.startswith("backbone.global_branch.") for key in file.state)
     wants_branches = any(key.startswith("backbone.global_branch.") for key in wanted)
-    numbers = [
-        int(match[1]) for match in (re.match(r"backbone\.blocks\.(\d+)\.", key) for key in state) if match
-    ]
-    last = max(numbers, default=-1)
-    matched: dict[str, Tensor] = {}
-    for key, tensor in state.items():
+    blocks = (re.match(r"backbone\.blocks\.(\d+)\.", key) for key in file.state)
+    last = max((int(match[1]) for match in blocks if match), default=-1)
+    matched = replace(file, state={}, origin={})
+    for key, tensor in file.state.items():
         names = [key]
         if wants_branches and not has_branches:
             for old, new in ((f"backbone.blocks.{last}.", "0."), ("backbone.norm.", "1.")):
@@ -103,9 +117,10 @@ def _match_branches(state: dict[str, Tensor], wanted: set[str]) -> dict[str, Ten
                 )
             ]
         elif key not in wanted:
-            names = [re.sub(r"^(backbone\.layer\d\.\d+)\.", r"\1.0.", key)]
-            names = names if names[0] in wanted else [key]
-        matched |= dict.fromkeys(names, tensor)
+            name = re.sub(r"^(backbone\.layer\d\.\d+)\.", r"\1.0.", key)
+            names = [name if name in wanted else key]
+        matched.state |= dict.fromkeys(names, tensor)
+        matched.origin |= dict.fromkeys(names, file.origin[key])
     return matched
 
 
@@ -115,11 +130,12 @@ def _is_same_grid(tensor: Tensor, key: str, layout: PatchLayout, model: ReIDMode
     return tensor.shape == model.get_parameter(key).shape and layout.grid in (None, grid)
 
 
-def _resize(tensor: Tensor, layout: PatchLayout, model: ReIDModel, wanted: Tensor) -> Tensor:
-    if layout.has_teacher_token:  # the second token was DeiT's teacher's
-        tensor = tensor[:, [0, *range(2, tensor.shape[1])]]
-    resized = resize_position_embedding(tensor, _grid(model), 1, layout)
-    return resized.reshape(-1, resized.shape[-1]) if wanted.ndim == 2 else resized
+def _resize(tensor: Tensor, layout: PatchLayout, model: ReIDModel, path: Path, ndim: int) -> Tensor:
+    try:
+        resized = resize_position_embedding(tensor, _grid(model), 1, layout)  # (1, 1 + N, D)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return resized[0] if ndim == 2 else resized
 
 
 def _grid(model: ReIDModel) -> tuple[int, int]:
@@ -134,14 +150,15 @@ def _check(report: ImportReport, model: ReIDModel, path: Path, optional: str, fi
     missing = [
         key
         for key in report.missing
-        if key.startswith((BACKBONE, "reduction.")) and not re.fullmatch(optional, key)
+        if key.startswith((BACKBONE, REDUCTION)) and not re.fullmatch(optional, key)
     ]
     if missing:
         raise InputError(
             f"{path} is no {name}: {len(missing)} keys of the backbone are missing, such as {missing[0]}"
             f" (the file has {file.describe()})"
         )
-    foreign = [key for key in report.unexpected if file.is_backbone(key) or re.fullmatch(HEADS, key)]
+    read = {old for key, keys in file.origin.items() if key.startswith((BACKBONE, REDUCTION)) for old in keys}
+    foreign = [key for key in report.unexpected if key in read or re.fullmatch(HEADS, key)]
     if foreign:
         raise InputError(
             f"{path} has {len(foreign)} keys that {name} has no place for here, such as {foreign[0]}"

@@ -5,7 +5,8 @@ from typing import Literal
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BICUBIC = {"fast-reid"}
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+BICUBIC = {"fast-reid", "clip"}
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,22 @@ class ImageRule:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
-def image_rule(family: str, is_transformer: bool, is_distilled: bool = False) -> ImageRule:
+def image_rule(family: str, network: str, is_distilled: bool = False) -> ImageRule:
     """What a family's networks were trained and tested with.
 
     Vision transformers see values from -1 to 1, as TransReID feeds timm's and DeiT's weights alike; only a
     distilled DeiT can be told from timm by its keys, and keeps ImageNet's statistics. Convolutional networks
-    have ImageNet's everywhere.
+    and Swin transformers have ImageNet's everywhere. CLIP has its own, which CLIP-ReID does not use.
 
     Args:
         family: A family's name.
-        is_transformer: Whether the network is a vision transformer.
+        network: As ``FileFormat`` names it.
         is_distilled: Whether it has DeiT's distillation token.
     """
-    bicubic = family in BICUBIC or (family == "imagenet" and is_transformer)
-    half = is_transformer and not is_distilled
-    return ImageRule(
-        HALF if half else IMAGENET_MEAN, HALF if half else IMAGENET_STD, "bicubic" if bicubic else "bilinear"
-    )
+    is_bicubic = family in BICUBIC or (family == "imagenet" and network != "resnet")
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic" if is_bicubic else "bilinear"
+    if family == "clip":
+        return ImageRule(CLIP_MEAN, CLIP_STD, interpolation)
+    if network.endswith("vit") and not is_distilled:
+        return ImageRule(HALF, HALF, interpolation)
+    return ImageRule(IMAGENET_MEAN, IMAGENET_STD, interpolation)

@@ -63,7 +63,7 @@ def start_from(model: ReIDModel, tensors: dict[str, Tensor], path: Path, hw_rati
     form = detect_in(tensors, path, guess=True)
     grid = None if form.grid is None else form.grid[2:]
     layout = PatchLayout(grid, hw_ratio, "distilled" in form.parts)
-    report = fill(model, translate(tensors, form), path, layout, is_start=True)
+    report = fill(model, translate(tensors, form, path), path, layout, is_start=True)
     logger.info("%s: %s", path, report.describe(", "))
     return report
 
@@ -95,7 +95,7 @@ def convert(
     preprocessing = Preprocessing(size, **asdict(form.images))
     model = ReIDModel(spec, preprocessing)
     layout = PatchLayout(None if grid is None else grid[2:], 1, "distilled" in form.parts)
-    report = fill(model, translate(tensors, form), path, layout, is_start=False)
+    report = fill(model, translate(tensors, form, path), path, layout, is_start=False)
     # What DenoiseRep's authors wrote is fused already: never to be fused again.
     header = Header(spec, preprocessing, state="fused" if form.family.name == "denoiserep" else "none")
     return Imported(model.eval(), header, report)

@@ -70,6 +70,7 @@ def plan_model(form: FileFormat, options: ImportOptions | None = None) -> ModelS
     options = options or ImportOptions()
     if form.family.name == "ours":
         raise InputError(OURS)
+    _refuse_idle(form, options)
     parts = sorted(form.parts & set(NOT_BUILT))
     if parts:
         raise InputError(f"{form.family.title}: {NOT_BUILT[parts[0]]} cannot be built here")
@@ -79,9 +80,11 @@ def plan_model(form: FileFormat, options: ImportOptions | None = None) -> ModelS
     grid = own_grid(form, options)
     size = grid.image_size if grid else options.image_size or form.image_size
     if (form.num_patches and grid is None) or size is None:
-        raise InputError(
-            f"{form.num_patches} position embeddings are of no known image size; give it with --size"
-        )
+        problem = "are of no known image size; give it with --size"
+        if options.image_size:
+            sides = "x".join(map(str, options.image_size))
+            problem = f"do not cover {sides} (--size) in patches of {PATCH} pixels, whatever their stride"
+        raise InputError(f"{form.num_patches} position embeddings {problem}")
     is_overlapping = grid is not None and form.network in ("vit", "clip_vit") and grid.stride != PATCH
     return ModelSpec(
         name=name,
@@ -132,11 +135,20 @@ def _resnet_name(form: FileFormat) -> str | None:
         name = depth + ("_ibn" if "ibn" in form.parts else "") + ("_nl" if "non_local" in form.parts else "")
         if "bare_stem" in form.parts:
             name += "_transreid"
-        elif form.generation > 1 or "non_local" in form.parts:
-            # fast-reid's first generation still had torchvision's pooling.
+        elif form.family.name == "fast-reid" and form.generation != 1:
+            # Its first generation still had torchvision's pooling.
             name += "_fastreid"
     is_known = name in RESNETS and ("non_local" not in form.parts or depth in NON_LOCAL)
     return name if is_known else None
+
+
+def _refuse_idle(form: FileFormat, options: ImportOptions) -> None:
+    """Refuse options that speak of a part which the file does not have."""
+    of_side = bool(options.num_views) or options.sie_coef is not None
+    if of_side and not form.side_rows:
+        raise InputError("the file has no side information; leave out --views and --sie-coef")
+    if options.shift is not None and "jpm" not in form.parts:
+        raise InputError("the file has no jigsaw branches; leave out --shift")
 
 
 def _last_stride(form: FileFormat, name: str, grid: PatchGrid | None) -> int:
@@ -153,7 +165,7 @@ def _side(form: FileFormat, options: ImportOptions) -> SideSpec | None:
     if options.num_views or cameras is None or views is None:
         # Of an unknown data set: cameras, unless the number of views says more.
         views = options.num_views
-        if views and form.side_rows % views:
+        if views < 0 or (views and form.side_rows % views):
             raise InputError(
                 f"{form.side_rows} rows of side information must be a multiple of the views, got {views}"
             )
@@ -170,4 +182,4 @@ def _jigsaw(form: FileFormat, options: ImportOptions) -> JigsawSpec | None:
     if "jpm" not in form.parts:
         return None
     usual = SHIFTS.get(DATASETS.get(form.num_classes, ""), 5)
-    return JigsawSpec(shift=options.shift or usual)
+    return JigsawSpec(shift=usual if options.shift is None else options.shift)

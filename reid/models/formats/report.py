@@ -11,12 +11,14 @@ KINDS = ("matched", "interpolated", "dropped", "missing", "unexpected")
 class ImportReport:
     """Keys by what became of them.
 
+    Every key of the file stands in exactly one of the lists, but for ``missing``, under the file's name.
+
     Args:
-        matched: Of the model, taken over as they are.
-        interpolated: Of the model, position embeddings brought to another grid.
-        dropped: Of the file, known and of no use in retrieval.
+        matched: Taken over as they are, or reshaped or joined without a loss.
+        interpolated: Positions brought to another grid, or of another window.
+        dropped: Known and of no use here.
         missing: Of the model, not in the file, so left as they start.
-        unexpected: Of the file, known to nobody.
+        unexpected: Known to nobody.
     """
 
     matched: list[str] = field(default_factory=list)

@@ -1,7 +1,9 @@
 """A foreign state dict in the words of this toolkit: new names, and tensors in the shape we keep them."""
 
+import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from reid.models.backbones.resnet import NON_LOCAL
 from reid.models.formats.detect import FileFormat
 from reid.models.formats.families import BACKBONE, NECK
+from reid.utils import InputError
 
 SIDE = "backbone.side.embed"
 REDUCTION = "reduction.weight"
@@ -55,6 +58,8 @@ CLIP_RESNET = (
 )
 NETWORKS = {"clip_vit": CLIP_VIT, "clip_resnet": CLIP_RESNET}
 UNREAD = {"jpm": r"base\.(blocks\.{last}|norm)\..+", "clip_resnet": r"cv_embed"}
+# The authors of Swin transformers count a reduction to the stage before it, timm to the one behind.
+EARLY_REDUCTION = "layers.0.downsample.reduction.weight"
 
 
 @dataclass
@@ -63,39 +68,38 @@ class Translation:
 
     Args:
         state: Tensors by our key.
-        origin: The file's key by ours.
+        origin: The file's keys by ours: one, or those that are joined.
         dropped: Keys of the file that are known and of no use.
         unexpected: Keys of the file that nobody knows.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
 
-    def old_key(self, key: str) -> str:
-        """The file's name for one of our keys."""
-        return self.origin.get(key, key)
-
-    def is_backbone(self, old: str) -> bool:
-        """Whether a key of the file became one of a backbone."""
-        return any(new.startswith(BACKBONE) and key == old for new, key in self.origin.items())
-
     def describe(self) -> str:
         """How many keys there were, and one of them."""
-        keys = [*self.origin.values(), *self.dropped, *self.unexpected]
+        keys = [*(old for keys in self.origin.values() for old in keys), *self.dropped, *self.unexpected]
         return f"{len(keys)} keys, such as {keys[0]}"
 
 
-def translate(tensors: dict[str, Tensor], form: FileFormat) -> Translation:
+def translate(tensors: dict[str, Tensor], form: FileFormat, path: Path) -> Translation:
     """Rename every key of a file and reshape what we keep in another shape.
+
+    Half precision becomes single, so that nothing is rounded twice.
 
     Args:
         tensors: As ``read_weights`` gives them.
         form: What ``detect`` said of them.
+        path: Where they are from, for the error.
+
+    Raises:
+        InputError: If two keys mean the same here, so that a layer lies between them which we do not have.
     """
     result = Translation()
     unread = _unread(form)
+    is_early = EARLY_REDUCTION in tensors
     for key, tensor in tensors.items():
         if form.family.is_leftover(key) or any(re.fullmatch(pattern, key) for pattern in unread):
             result.dropped.append(key)
@@ -103,10 +107,15 @@ def translate(tensors: dict[str, Tensor], form: FileFormat) -> Translation:
         new = our_key(key, form)
         if new is None:
             result.unexpected.append(key)
-        else:
-            result.state[new] = tensor
-            result.origin[new] = key
-    _join_attention_pool(result.state)
+            continue
+        if is_early:
+            new = re.sub(r"layers\.(\d)\.downsample", lambda m: f"layers.{int(m[1]) + 1}.downsample", new)
+        if new in result.state:
+            first = result.origin[new][0]
+            raise InputError(f"{path} has both {first} and {key}: this network cannot be built here")
+        is_half = tensor.dtype in (torch.float16, torch.bfloat16)
+        result.state[new], result.origin[new] = tensor.float() if is_half else tensor, (key,)
+    _join_attention_pool(result)
     for key in list(result.state):
         result.state[key] = _reshape(key, result.state[key], form)
     return result
@@ -128,7 +137,7 @@ def our_key(key: str, form: FileFormat) -> str | None:
         if re.match(pattern, own):
             own = re.sub(f"^(?:{pattern})", new, own)
             break
-    if "non_local" in form.parts:
+    if form.network == "resnet" and "non_local" in form.parts:
         own = _non_local_key(own, form)
     return BACKBONE + own
 
@@ -146,12 +155,12 @@ def _unread(form: FileFormat) -> list[str]:
 def _non_local_key(own: str, form: FileFormat) -> str:
     """A block that a non-local block follows is the first of two modules in its place."""
     counts = NON_LOCAL["resnet50" if form.depth[2] == 6 else "resnet101"]
-    match = re.match(r"NL_(\d)\.(\d+)\.", own)
+    match = re.match(r"NL_([1-4])\.(\d+)\.", own)
     if match:
         stage, place = int(match[1]), int(match[2])
         first = form.depth[stage - 1] - counts[stage - 1]
         return f"layer{stage}.{first + place}.1.{own[match.end() :]}"
-    match = re.match(r"layer(\d)\.(\d+)\.", own)
+    match = re.match(r"layer([1-4])\.(\d+)\.", own)
     if match:
         stage, place = int(match[1]), int(match[2])
         if place >= form.depth[stage - 1] - counts[stage - 1]:
@@ -159,19 +168,26 @@ def _non_local_key(own: str, form: FileFormat) -> str:
     return own
 
 
-def _join_attention_pool(state: dict[str, Tensor]) -> None:
+def _join_attention_pool(file: Translation) -> None:
     """Query, key and value of CLIP's attention pooling as one matrix, in this order."""
     for kind in ("weight", "bias"):
         keys = [f"backbone.attnpool.{letter}_proj.{kind}" for letter in "qkv"]
-        if all(key in state for key in keys):
-            state[f"backbone.attnpool.qkv.{kind}"] = torch.cat([state.pop(key) for key in keys])
+        parts = [file.state[key] for key in keys if key in file.state]
+        if len(parts) == 3 and len({part.shape for part in parts}) == 1 and parts[0].ndim:
+            joined = f"backbone.attnpool.qkv.{kind}"
+            file.state[joined] = torch.cat(parts)
+            file.origin[joined] = tuple(old for key in keys for old in file.origin.pop(key))
+            for key in keys:
+                del file.state[key]
 
 
 def _reshape(key: str, tensor: Tensor, form: FileFormat) -> Tensor:
     if key == SIDE and tensor.ndim == 3:
         return tensor.squeeze(1)  # (rows, 1, D) -> (rows, D)
     if key == "backbone.patch_embed.proj.weight" and tensor.ndim == 2:
-        return tensor.reshape(len(tensor), 3, 16, 16)  # a linear map over pixels, of timm's first models
+        # A linear map over the pixels of a patch, of timm's first models; what is no square is left to fail.
+        side = math.isqrt(tensor.shape[1] // 3)
+        return tensor.unflatten(1, (3, side, side)) if 3 * side**2 == tensor.shape[1] else tensor
     if key == REDUCTION and tensor.ndim == 4:
         return tensor.flatten(1)  # a 1x1 convolution (F, C, 1, 1) -> (F, C)
     if form.network == "clip_vit":
@@ -179,9 +195,10 @@ def _reshape(key: str, tensor: Tensor, form: FileFormat) -> Tensor:
             return tensor[None, None]  # (D,) -> (1, 1, D)
         if key == "backbone.pos_embed" and tensor.ndim == 2:
             return tensor[None]  # (1 + N, D) -> (1, 1 + N, D)
-        if key == "backbone.projection.weight":
+        if key == "backbone.projection.weight" and tensor.ndim == 2:
             return tensor.T  # (D, F), which multiplies from the right -> (F, D)
-    if "no_qkv_bias" in form.parts and key.endswith("attn.qkv.weight") and form.depth == (8,):
+    is_legacy = "no_qkv_bias" in form.parts and form.depth == (8,) and form.family.name != "ours"
+    if is_legacy and key.endswith("attn.qkv.weight") and tensor.ndim == 2:
         query, rest = tensor[: form.width], tensor[form.width :]
         # (s q) k = s (q k): the scale of attention lies in the queries' rows.
         return torch.cat([query * LEGACY_SCALE, rest])
