@@ -287,3 +287,14 @@ def test_a_position_embedding_is_checked_before_it_is_resized():
 def test_keys_that_nobody_knows_beside_the_backbone_are_reported():
     state = prefixed(bare(state_of()), "base.") | {"center.weight": torch.ones(1)}
     assert start(make(), state).unexpected == ["center.weight"]
+
+
+@pytest.mark.slow
+def test_position_biases_of_no_square_window_are_refused_as_another_shape():
+    model = make("swin_tiny", size=(64, 32))
+    key = "layers.0.blocks.1.attn.relative_position_bias_table"
+    state = bare(model.state_dict())
+    for shape in ((), (1,), (5, 3), (100, 3), (170, 3), (169, 7), (13, 13, 3)):
+        message = refusal(model, state | {key: torch.ones(shape)})
+        assert f"backbone.{key} must have shape" in message
+    assert start(model, state | {key: torch.ones(81, 3)}).interpolated == [key]

@@ -69,7 +69,9 @@ def test_imagenets_swin_transformers_are_brought_to_their_windows_by_timms_rule(
     case = Case(lambda: file, lambda _, images: peer(images), name, options={"image_size": PERSON})
     _, _, report = check(case)
     assert len(report.dropped) == (5 if style == "authors" else 2)
-    assert all(key.endswith("relative_position_bias_table") for key in report.interpolated)
+    # The last stage's windows are 7x4 here, and SwinV2's biases are a function of the place.
+    tables = [f"layers.3.blocks.{i}.attn.relative_position_bias_table" for i in (0, 1)]
+    assert report.interpolated == (tables if name == "swin_tiny" else [])
     assert len(report.matched) + len(report.interpolated) == len(peer.state_dict())
 
 
