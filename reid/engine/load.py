@@ -19,6 +19,7 @@ from reid.utils import InputError
 logger = logging.getLogger(__name__)
 
 
+COUNTER = ".num_batches_tracked"
 # Whose files say nothing of an evaluation: the configuration's model starts from them.
 WITHOUT_EVALUATION = ("ours", "imagenet", "ssl-pretraining", "clip")
 
@@ -57,7 +58,14 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
 def _load_as_configured(cfg: CfgNode, tensors: dict[str, Tensor], path: Path) -> tuple[ReIDModel, Header]:
     preprocessing = build_preprocessing(cfg)
     model = ReIDModel(build_model_spec(cfg, count_classes(tensors)), preprocessing)
-    start_from(model, tensors, path, cfg.MODEL.PRETRAIN_HW_RATIO)
+    report = start_from(model, tensors, path, cfg.MODEL.PRETRAIN_HW_RATIO)
+    # A training may begin with these anew; an evaluation would rank random features.
+    read = ("backbone.", "reduction.", "neck.", "part_necks.")[: 4 if cfg.TEST.NECK_FEAT == "after" else 2]
+    absent = [key for key in report.missing if key.startswith(read) and not key.endswith(COUNTER)]
+    if absent:
+        raise InputError(
+            f"{path} lacks {len(absent)} keys of what the configuration evaluates, such as {absent[0]}"
+        )
     return model.eval(), Header(model.spec, preprocessing)
 
 

@@ -1,5 +1,6 @@
 """The re-identification model: backbone, BNNeck, classifier."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -126,6 +127,8 @@ class ReIDModel(nn.Module):
 
 
 def _classifier(dim: int, num_classes: int) -> nn.Linear:
-    layer = nn.Linear(dim, num_classes, bias=False)
+    # Without identities torch would warn that it initialises nothing.
+    create = nn.Linear if num_classes else partial(nn.utils.skip_init, nn.Linear)
+    layer = create(dim, num_classes, bias=False)
     nn.init.normal_(layer.weight, std=0.001)
     return layer

@@ -102,3 +102,18 @@ def test_a_fused_model_has_the_baseline_beside_it(tmp_path):
     baseline, source = load_baseline(cfg, model, tmp_path / "fused.pth", None, is_fused=True)
     assert source == str(tmp_path / "baseline.pth")
     assert baseline is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["MODEL.REDUCE_FEAT_DIM", "True"], r"reduction\.weight"),
+        (["TEST.NECK_FEAT", "after"], r"neck\.weight"),
+    ],
+)
+def test_what_a_file_lacks_is_not_evaluated_at_random(tmp_path, words, key):
+    state = ReIDModel(ModelSpec("vit_micro", (32, 32), 3)).state_dict()
+    torch.save({k: v for k, v in state.items() if k.startswith("backbone.")}, tmp_path / "plain.pth")
+    with pytest.raises(InputError, match=f"lacks .* keys of what the configuration evaluates, such as {key}"):
+        load_for_test(small_config(tmp_path, tmp_path, *words), tmp_path / "plain.pth")
+    load_for_test(small_config(tmp_path, tmp_path), tmp_path / "plain.pth")

@@ -127,6 +127,11 @@ FASTREID = {
         partial(fastreid_resnet_feature, power=3),
         "resnet50_nl_fastreid",
     ),
+    "agw of 2020": Case(
+        partial(fastreid_resnet_state, classes=9, generation=1, gem=True, non_local=True),
+        fastreid_resnet_feature,
+        "resnet50_nl",
+    ),
     "sbs, reduced": Case(
         partial(fastreid_resnet_state, classes=9, gem=True, non_local=True, ibn=True, reduction=512),
         fastreid_resnet_feature,

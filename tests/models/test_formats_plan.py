@@ -107,6 +107,7 @@ NL = prefixed({"NL_2.0.g.weight": (1, 512, 1, 1)}, "backbone.")
         (resnet((3, 4, 23, 3), prefix="base."), "resnet101_transreid", 1),
         (resnet((2, 2, 2, 2), "bn2", 512, "base."), "resnet18_transreid", 1),
         (resnet(prefix="backbone.") | {"heads.bnneck.weight": (2048,)}, "resnet50", 1),
+        (resnet(prefix="backbone.") | NL | {"heads.bnneck.weight": (2048,)}, "resnet50_nl", 1),
         (resnet(prefix="backbone.") | {"heads.classifier.weight": (9, 2048)}, "resnet50_fastreid", 1),
         # Without a classifier nothing tells the generation, but it is fast-reid's all the same.
         (resnet(prefix="backbone.") | {"heads.bottleneck.0.weight": (2048,)}, "resnet50_fastreid", 1),
@@ -207,12 +208,6 @@ REFUSED = {
     "IBN-b": (resnet() | IMAGENET | {"bn1.IN.weight": (64,)}, {}, "instance normalisation in the stem"),
     "another depth": (resnet((3, 4, 30, 3)) | IMAGENET, {}, f"3-4-30-3 .*{CANNOT}"),
     "a wide stage": (resnet(width=1024) | IMAGENET, {}, CANNOT),
-    # fast-reid's first generation pooled otherwise, which our network with non-local blocks does not.
-    "non-local blocks of 2020": (
-        resnet(prefix="backbone.") | NL | {"heads.bnneck.weight": (2048,)},
-        {},
-        f"with non_local; .*{CANNOT}",
-    ),
     "ours": (vit(prefix="backbone.") | {"neck.weight": (384,)}, {}, "start from it with MODEL.PRETRAIN_PATH"),
 }
 

@@ -46,6 +46,9 @@ RESNETS: dict[str, ResNetPlan] = {
     **{f"{name}_transreid": ResNetPlan(name, "transreid") for name in DEPTHS},
     **{f"{name}_fastreid": ResNetPlan(name, "fastreid") for name in DEPTHS},
     **{f"{name}_ibn_fastreid": ResNetPlan(name, "fastreid", ibn=True) for name in DEPTHS},
+    # The stem of fast-reid's first heads was torchvision's.
+    **{f"{name}_nl": ResNetPlan(name, non_local=nl) for name, nl in NON_LOCAL.items()},
+    **{f"{name}_ibn_nl": ResNetPlan(name, ibn=True, non_local=nl) for name, nl in NON_LOCAL.items()},
     **{f"{name}_nl_fastreid": ResNetPlan(name, "fastreid", False, nl) for name, nl in NON_LOCAL.items()},
     **{f"{name}_ibn_nl_fastreid": ResNetPlan(name, "fastreid", True, nl) for name, nl in NON_LOCAL.items()},
     "resnet50_fc512": ResNetPlan("resnet50", fc_dim=512),
