@@ -1,6 +1,6 @@
 """The re-identification model: backbone, BNNeck, classifier."""
 
-from functools import partial
+import warnings
 from pathlib import Path
 
 import torch
@@ -127,8 +127,9 @@ class ReIDModel(nn.Module):
 
 
 def _classifier(dim: int, num_classes: int) -> nn.Linear:
-    # Without identities torch would warn that it initialises nothing.
-    create = nn.Linear if num_classes else partial(nn.utils.skip_init, nn.Linear)
-    layer = create(dim, num_classes, bias=False)
-    nn.init.normal_(layer.weight, std=0.001)
+    with warnings.catch_warnings():
+        # Without identities there is nothing to initialise, which is as it should be.
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        layer = nn.Linear(dim, num_classes, bias=False)
+        nn.init.normal_(layer.weight, std=0.001)
     return layer
