@@ -32,32 +32,41 @@ class SeededBatches(Sampler[list[Draw]]):
     """Gives every place in an epoch its own seeds: (seed, epoch, position).
 
     The seeds travel with the row, so a worker needs no state of its own, and an image drawn twice in an
-    epoch is augmented in two ways.
+    epoch is augmented in two ways. Several processes draw the same batches and take a part of each: together
+    they see what one process sees, augmented as it would augment it.
 
     Args:
         batches: What is drawn.
         seed: Non-negative.
+        part: Which equal part of each batch is read, and of how many; what does not divide is left out.
     """
 
-    def __init__(self, batches: PKSampler | ShuffledSampler, seed: int) -> None:
+    def __init__(
+        self, batches: PKSampler | ShuffledSampler, seed: int, part: tuple[int, int] = (0, 1)
+    ) -> None:
         self.batches = batches
         self.seed = seed
+        self.part = part
 
     def set_epoch(self, epoch: int) -> None:
         """Pass the epoch on to the batches."""
         self.batches.set_epoch(epoch)
 
     def __len__(self) -> int:
+        """Batches an epoch, at most: a last one with fewer images than parts is not read."""
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        position = 0
+        position, (rank, parts) = 0, self.part
         for batch in self.batches:
-            yield [
+            draws = [
                 Draw(row, (self.seed, self.batches.epoch, position + offset))
                 for offset, row in enumerate(batch)
             ]
             position += len(batch)
+            share = len(batch) // parts
+            if share:
+                yield draws[rank * share : (rank + 1) * share]
 
 
 class SeededImages(Dataset[Batch]):
@@ -107,12 +116,13 @@ def train_loader(
     num_workers: int,
     cache_mb: int = 0,
     decoder: Decoder = "pillow",
+    part: tuple[int, int] = (0, 1),
 ) -> DataLoader[Batch]:
     """Batches of P x K images whose ``pids`` are class labels 0..C-1, numbered as ``relabel`` does.
 
     Epoch 0 is drawn until ``set_epoch`` asks for another. Batches and augmentation are a pure function of
     (seed, epoch), whatever ran before and however many workers there are. ``cache_mb`` megabytes of resized
-    images are kept for the epochs after the first; they change no bit.
+    images are kept for the epochs after the first; they change no bit. ``part`` is that of ``SeededBatches``.
 
     Raises:
         InputError: If an identity is unknown, or ``PKSampler`` or ``ImageCache`` refuses.
@@ -120,7 +130,7 @@ def train_loader(
     """
     labels, _ = relabel(records.pids)
     images = _images(replace(records, pids=labels), transform, cache_mb, decoder)
-    batches = SeededBatches(PKSampler(labels, num_ids, num_instances, seed), seed)
+    batches = SeededBatches(PKSampler(labels, num_ids, num_instances, seed), seed, part)
     return _loader(
         SeededImages(images), num_workers, batch_sampler=batches, persistent_workers=num_workers > 0
     )
@@ -134,6 +144,7 @@ def shuffled_loader(
     num_workers: int,
     cache_mb: int = 0,
     decoder: Decoder = "pillow",
+    part: tuple[int, int] = (0, 1),
 ) -> DataLoader[Batch]:
     """Every image once an epoch in random order, labels untouched, for training without them.
 
@@ -144,7 +155,7 @@ def shuffled_loader(
         InputError: If there are no images, the batch size is not positive, or ``ImageCache`` refuses.
         TypeError: If images are to be kept and the transform is no ``SizedTransform``.
     """
-    batches = SeededBatches(ShuffledSampler(len(records), batch_size, seed), seed)
+    batches = SeededBatches(ShuffledSampler(len(records), batch_size, seed), seed, part)
     images = _images(records, transform, cache_mb, decoder)
     return _loader(SeededImages(images), num_workers, batch_sampler=batches)
 

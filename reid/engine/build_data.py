@@ -21,6 +21,7 @@ from reid.data import (
 )
 from reid.data.records import UNKNOWN
 from reid.engine.checks import check_batches, check_trials
+from reid.engine.distributed import ALONE, World
 from reid.engine.evaluate import Evaluator
 from reid.engine.side import knows_cameras_of
 from reid.engine.site import Site
@@ -69,6 +70,7 @@ def build_evaluators(
     preprocessing: Preprocessing,
     device: torch.device,
     training: Training | None,
+    world: World = ALONE,
 ) -> dict[str, Evaluator]:
     """An evaluation for each data set with query and gallery; the others are named in a warning.
 
@@ -79,7 +81,7 @@ def build_evaluators(
     for name, dataset in datasets.items():
         if dataset.trials:
             words = describe_training(training, dataset.title)
-            evaluators[name] = build_evaluator(cfg, dataset, preprocessing, device, words)
+            evaluators[name] = build_evaluator(cfg, dataset, preprocessing, device, words, world)
         else:
             logger.warning("%s has no query and gallery images: it is not evaluated", dataset.title)
     return evaluators
@@ -91,6 +93,7 @@ def build_evaluator(
     preprocessing: Preprocessing,
     device: torch.device,
     training: str,
+    world: World = ALONE,
 ) -> Evaluator:
     """The evaluation of ``cfg`` on the test images of ``dataset``, prepared as the model wants them.
 
@@ -100,11 +103,12 @@ def build_evaluator(
     if not dataset.trials:
         raise InputError(f"{dataset.title} has no query and gallery images; there is nothing to evaluate")
     check_trials(dataset)
+    images = dataset.test if world.size == 1 else dataset.test.select(world.rows(len(dataset.test)))
     loader = plain_loader(
-        dataset.test, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg), cfg.DATALOADER.DECODER
+        images, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg), cfg.DATALOADER.DECODER
     )
     reranking = ReRanking() if cfg.TEST.RE_RANKING else None
-    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training, reranking)
+    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training, reranking, world)
 
 
 def build_site(name: str, root: Path, header: Header, device: torch.device, batch_size: int) -> Site:
@@ -169,8 +173,10 @@ def build_side_spec(cfg: CfgNode, dataset: ReIDDataset) -> SideSpec | None:
     return SideSpec(found["cameras"], found["views"], cfg.MODEL.SIE_COE, dataset.name)
 
 
-def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> DataLoader:
-    """P x K batches where a phase needs labels, shuffled ones where none does.
+def build_train_loader(
+    cfg: CfgNode, dataset: ReIDDataset, labelled: bool, world: World = ALONE
+) -> DataLoader:
+    """P x K batches where a phase needs labels, shuffled ones where none does; of each its process's share.
 
     Raises:
         InputError: If batches of this size could not be learned from.
@@ -189,7 +195,9 @@ def build_train_loader(cfg: CfgNode, dataset: ReIDDataset, labelled: bool) -> Da
         affine_scale=cfg.INPUT.AFFINE_SCALE,
     )
     batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
-    seed, options = cfg.SOLVER.SEED, (num_workers(cfg), cfg.DATALOADER.CACHE_MB, cfg.DATALOADER.DECODER)
+    world.share(batch)
+    seed, part = cfg.SOLVER.SEED, (world.rank, world.size)
+    options = (num_workers(cfg), cfg.DATALOADER.CACHE_MB, cfg.DATALOADER.DECODER, part)
     if labelled:
         check_batches(dataset.train.num_pids, batch, instances, cfg.MODEL.TRIPLET_LOSS_WEIGHT > 0)
         return train_loader(dataset.train, transform, batch // instances, instances, seed, *options)

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from reid.data import ReIDDataset, iterate
 from reid.data.matches import count_matches
+from reid.engine.distributed import ALONE, World
 from reid.engine.side import knows_cameras_of, log_unknown
 from reid.evaluation import (
     EvaluationResult,
@@ -30,11 +31,12 @@ class Evaluator:
 
     Args:
         dataset: With test images and at least one trial.
-        loader: The test images, in order.
+        loader: The test images, in order; with several processes those of this one, ``world.rows``.
         metric: ``cosine`` or ``euclidean``.
         device: Where features are computed.
         training: What the model was trained on, in the words of a protocol.
         reranking: How the rankings are re-ranked; None leaves them.
+        world: The processes that share the images; each computes features of its own, once.
     """
 
     dataset: ReIDDataset
@@ -43,26 +45,46 @@ class Evaluator:
     device: torch.device
     training: str
     reranking: ReRanking | None = None
+    world: World = ALONE
 
     def extract(self, model: ReIDModel) -> FeatureSet:
-        """Features of all test images; the model is moved to the device.
+        """Features of all test images, on every process; the model is moved to the device.
 
         Raises:
             InputError: If an image cannot be read or a feature is not finite.
         """
         side = model.spec.side
         log_unknown(side, self.dataset.name, self.dataset.test)
-        return extract_features(
+        if len(self.loader) == 0:  # fewer images than processes
+            model.to(self.device)
+            return self._join(None)
+        found = extract_features(
             model.to(self.device),
             iterate(self.loader),
             self.device,
             side_information=knows_cameras_of(side, self.dataset.name),
+            progress=self.world.is_main,
             total=len(self.loader),
         )
+        return found if self.world.size == 1 else self._join(found)
+
+    def _join(self, own: FeatureSet | None) -> FeatureSet:
+        """The features of all processes, each in its place: no image twice, none missing."""
+        test, parts = self.dataset.test, self.world.gather_objects(None if own is None else own.feats.numpy())
+        width = next(part.shape[1] for part in parts if part is not None)
+        feats = torch.empty(len(test), width)
+        for rank, part in enumerate(parts):
+            if part is not None:
+                feats[rank :: self.world.size] = torch.from_numpy(part)
+        return FeatureSet(feats, torch.from_numpy(test.pids), torch.from_numpy(test.camids))
 
     def evaluate(self, features: FeatureSet) -> EvaluationResult:
-        """Metrics of features that :meth:`extract` gave."""
-        return evaluate_trials(features, self.dataset.trials, metric=self.metric, reranking=self.reranking)
+        """Metrics of features that :meth:`extract` gave, computed by the main process for all."""
+        result = None
+        if self.world.is_main:
+            trials = self.dataset.trials
+            result = evaluate_trials(features, trials, metric=self.metric, reranking=self.reranking)
+        return self.world.from_main(result)
 
     def evaluate_and_log(self, model: ReIDModel, title: str) -> EvaluationResult:
         """Extract, evaluate and log the figures under their protocol."""
