@@ -8,8 +8,10 @@ from typing import Any
 from yacs.config import CfgNode
 
 CHOICES = {
-    "SOLVER.OPTIMIZER_NAME": ("SGD", "AdamW"),
-    "DENOISE.OPTIMIZER_NAME": ("SGD", "AdamW"),
+    "SOLVER.OPTIMIZER_NAME": ("SGD", "Adam", "AdamW"),
+    "SOLVER.SCHEDULE": ("cosine", "multistep"),
+    "SOLVER.STEP_AT": ("epoch_start", "epoch_end"),
+    "DENOISE.OPTIMIZER_NAME": ("SGD", "Adam", "AdamW"),
     "MODEL.LAST_STRIDE": (1, 2),
     "DENOISE.MODE": ("none", "label_free", "alternating"),
     "DENOISE.LOSS": ("l1", "l2", "l1+l2"),
@@ -67,6 +69,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "SOLVER.IMS_PER_BATCH": (1, 2**16),
     "SOLVER.MAX_EPOCHS": (0, 10**5),
     "SOLVER.WARMUP_EPOCHS": (0, 10**5),
+    "SOLVER.STEPS": (1, 10**5),
+    "SOLVER.GAMMA": (0, 1),
+    "SOLVER.WARMUP_FACTOR": (0, 1),
     "SOLVER.CLIP_NORM": (0, 10**6),
     "SOLVER.EVAL_PERIOD": (1, 10**5),
     "SOLVER.CHECKPOINT_PERIOD": (1, 10**5),
@@ -82,13 +87,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "TEST.IMS_PER_BATCH": (1, 2**16),
 }
 
-# Lists of numbers: what they are, how many, and of which types.
-LISTS: dict[str, tuple[str, int, tuple[type, ...]]] = {
+# Lists of numbers: what they are, how many (None: any number), and of which types.
+LISTS: dict[str, tuple[str, int | None, tuple[type, ...]]] = {
     "MODEL.STRIDE_SIZE": ("[down, across] in whole pixels", 2, (int,)),
     "INPUT.SIZE_TRAIN": ("[height, width] in whole pixels", 2, (int,)),
     "INPUT.SIZE_TEST": ("[height, width] in whole pixels", 2, (int,)),
     "INPUT.PIXEL_MEAN": ("three numbers", 3, (int, float)),
     "INPUT.PIXEL_STD": ("three numbers", 3, (int, float)),
+    "SOLVER.STEPS": ("whole numbers of epochs", None, (int,)),
 }
 
 
@@ -153,7 +159,8 @@ def _wrong_lists(cfg: CfgNode) -> list[str]:
     for key, (meaning, count, types) in LISTS.items():
         values = value_at(cfg, key)
         low, high = RANGES[key]
-        if len(values) != count or not all(type(n) in types and low <= n <= high for n in values):
+        is_other_length = count is not None and len(values) != count
+        if is_other_length or not all(type(n) in types and low <= n <= high for n in values):
             faults.append(f"{key} must be {meaning} in {low}..{high}, got {show(values)}")
     for key, example in (("DENOISE.TARGETS", ["mlp"]), ("DATASETS.NAMES", ["market1501", "msmt17"])):
         names = value_at(cfg, key)
@@ -192,6 +199,9 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
             f"SOLVER.IMS_PER_BATCH must be a multiple of DATALOADER.NUM_INSTANCE ({instances}), got {batch};"
             f" use {near}"
         )
+    steps = cfg.SOLVER.STEPS
+    if all(type(n) is int for n in steps) and sorted(set(steps)) != steps:
+        faults.append(f"SOLVER.STEPS must rise, got {show(steps)}; use {show(sorted(set(steps)))}")
     if cfg.DENOISE.BETA_START > cfg.DENOISE.BETA_END:
         faults.append(
             f"DENOISE.BETA_START must be at most BETA_END, got {cfg.DENOISE.BETA_START} and"

@@ -132,14 +132,16 @@ _C.DATALOADER.CACHE_MB = 0
 _C.SOLVER = CfgNode()
 # Seed of everything random in a run.
 _C.SOLVER.SEED = 1234
-# SGD or AdamW, for the backbone, the neck and the classifier.
+# SGD, Adam or AdamW, for the backbone, the neck and the classifier. Adam adds the decay to the gradient.
 _C.SOLVER.OPTIMIZER_NAME = "SGD"
 # Peak learning rate.
 _C.SOLVER.BASE_LR = 4e-4
 # The bias terms' learning rate and weight decay: a factor on BASE_LR, and the decay itself.
 _C.SOLVER.BIAS_LR_FACTOR = 2.0
 _C.SOLVER.WEIGHT_DECAY_BIAS = 1e-4
-# Weight decay of everything else.
+# Whether classifiers have twice BASE_LR.
+_C.SOLVER.LARGE_FC_LR = False
+# Weight decay of everything else: position embeddings, class tokens and norms too.
 _C.SOLVER.WEIGHT_DECAY = 1e-4
 # Momentum of SGD.
 _C.SOLVER.MOMENTUM = 0.9
@@ -149,8 +151,20 @@ _C.SOLVER.MARGIN = 0.3
 _C.SOLVER.IMS_PER_BATCH = 64
 # Epochs of baseline training; 0 goes straight to DENOISE, from MODEL.PRETRAIN_PATH.
 _C.SOLVER.MAX_EPOCHS = 120
-# Epochs in which the learning rate rises linearly from 1 % of its peak, before it follows a cosine.
+# How the learning rate changes over a stage. cosine: from the peak down to 0.2 % of BASE_LR, and up from 1 %
+# of it in the warm-up, both the same for all parameters. multistep: times GAMMA in each epoch of STEPS. The
+# denoising stage has the same course over its own epochs and rates, without warm-up.
+_C.SOLVER.SCHEDULE = "cosine"
+# When it changes: epoch_start (TransReID, CLIP-ReID), or epoch_end (TransReID-SSL, DenoiseRep's authors),
+# where every epoch runs at the rate that epoch_start gives the one before.
+_C.SOLVER.STEP_AT = "epoch_start"
+# Epochs of the baseline in which the learning rate rises linearly.
 _C.SOLVER.WARMUP_EPOCHS = 20
+# multistep: the epochs, counted from the stage's first, in which the rate falls, and the factor on it.
+_C.SOLVER.STEPS = [40, 70]
+_C.SOLVER.GAMMA = 0.1
+# multistep: the share of the peak that the warm-up rises from.
+_C.SOLVER.WARMUP_FACTOR = 0.1
 # Largest norm of the gradient; 0 does not clip.
 _C.SOLVER.CLIP_NORM = 0.0
 # Whether a GPU computes in float16 with loss scaling; on a CPU everything is float32.
@@ -180,7 +194,7 @@ _C.DENOISE.LAMBDA = 0.5
 _C.DENOISE.MAX_EPOCHS = 120
 # Alternating mode: epochs of each phase in turn, denoisers first.
 _C.DENOISE.PERIOD = 10
-# SGD or AdamW for the denoisers, and their peak learning rate. They have no weight decay.
+# SGD, Adam or AdamW for the denoisers, and their peak learning rate. They have no weight decay.
 _C.DENOISE.OPTIMIZER_NAME = "AdamW"
 _C.DENOISE.BASE_LR = 4e-4
 # Alternating mode: peak learning rate of the backbone, with SOLVER's optimizer.

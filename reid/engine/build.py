@@ -19,6 +19,7 @@ from reid.engine.build_data import (
     build_side_spec,
     build_train_loader,
 )
+from reid.engine.lr_schedule import Cosine, MultiStep, Schedule
 from reid.engine.optimizer import OptimizerSpec
 from reid.engine.phases import Stage, plan_stages
 from reid.engine.run_folder import RunFolder
@@ -108,6 +109,7 @@ def build_trainer_specs(cfg: CfgNode) -> dict[str, TrainerSpec]:
         cfg.SOLVER.BIAS_LR_FACTOR,
         cfg.SOLVER.WEIGHT_DECAY_BIAS,
         cfg.SOLVER.MOMENTUM,
+        cfg.SOLVER.LARGE_FC_LR,
     )
     baseline = TrainerSpec(
         seed=cfg.SOLVER.SEED,
@@ -115,14 +117,29 @@ def build_trainer_specs(cfg: CfgNode) -> dict[str, TrainerSpec]:
         denoisers=OptimizerSpec(
             cfg.DENOISE.OPTIMIZER_NAME, cfg.DENOISE.BASE_LR, momentum=cfg.SOLVER.MOMENTUM
         ),
+        schedule=build_schedule(cfg, cfg.SOLVER.BASE_LR, cfg.SOLVER.WARMUP_EPOCHS),
         denoise=DenoiseWeight(cfg.DENOISE.LOSS, cfg.DENOISE.LAMBDA),
-        warmup=cfg.SOLVER.WARMUP_EPOCHS,
         amp=cfg.SOLVER.AMP,
         clip_norm=cfg.SOLVER.CLIP_NORM,
     )
-    # The second stage starts from a trained model: no warm-up, and a rate of its own for the backbone.
-    denoise = replace(baseline, warmup=0, backbone=replace(backbone, peak_lr=cfg.DENOISE.BACKBONE_LR))
+    # The second stage starts from a trained model: no warm-up, and a rate of its own for the backbone, which
+    # is the base of the denoisers' rate too where both are trained.
+    base_lr = cfg.DENOISE.BACKBONE_LR if cfg.DENOISE.MODE == "alternating" else cfg.DENOISE.BASE_LR
+    denoise = replace(
+        baseline,
+        schedule=build_schedule(cfg, base_lr, warmup=0),
+        backbone=replace(backbone, peak_lr=cfg.DENOISE.BACKBONE_LR),
+    )
     return {"baseline": baseline, "denoise": denoise}
+
+
+def build_schedule(cfg: CfgNode, base_lr: float, warmup: int) -> Schedule:
+    """The shape of the learning rate over a stage with ``base_lr`` and ``warmup`` epochs of warm-up."""
+    stepped_at_end = cfg.SOLVER.STEP_AT == "epoch_end"
+    if cfg.SOLVER.SCHEDULE == "multistep":
+        steps, factor = tuple(cfg.SOLVER.STEPS), cfg.SOLVER.WARMUP_FACTOR
+        return MultiStep(steps, cfg.SOLVER.GAMMA, warmup, factor, stepped_at_end)
+    return Cosine(base_lr, warmup, stepped_at_end)
 
 
 def build_history(cfg: CfgNode, dataset: ReIDDataset, stages: list[Stage]) -> list[Training]:

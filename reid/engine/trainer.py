@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from reid.data import Batch, iterate, set_epoch
-from reid.engine.lr_schedule import set_learning_rate, warmup_cosine
+from reid.engine.lr_schedule import Schedule, set_learning_rate
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
 from reid.engine.phases import Freezer, Phase, Stage
 from reid.engine.steps import DenoiseWeight, LabelLoss, compute_loss
@@ -41,8 +41,8 @@ class TrainerSpec:
         seed: Of everything random; an epoch draws from (seed, epoch) alone.
         backbone: How the network without denoisers is stepped.
         denoisers: How denoisers are stepped.
+        schedule: The rates of both in each epoch of a stage.
         denoise: How the denoising loss enters the sum.
-        warmup: Epochs of warm-up.
         amp: Whether a GPU computes in float16 with loss scaling.
         clip_norm: Largest gradient norm; 0 does not clip.
     """
@@ -50,8 +50,8 @@ class TrainerSpec:
     seed: int
     backbone: OptimizerSpec
     denoisers: OptimizerSpec
+    schedule: Schedule
     denoise: DenoiseWeight = field(default_factory=DenoiseWeight)
-    warmup: int = 0
     amp: bool = False
     clip_norm: float = 0.0
 
@@ -112,8 +112,7 @@ class Trainer:
         set_epoch(self.loader, number)
         self.freezer.enter(phase)
         optimizer = self.optimizers["denoisers" if phase.trains_denoisers else "backbone"]
-        epochs = len(self.stage.phases)
-        set_learning_rate(optimizer, warmup_cosine(self.epoch + 1, epochs, self.spec.warmup))
+        set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
         mean, start = RunningMean(), time.perf_counter()
         for iteration, batch in enumerate(iterate(self.loader), 1):
             loss = self._step(batch, phase, optimizer)

@@ -30,8 +30,8 @@ def test_the_bounds_are_allowed_and_what_is_beyond_is_not(key, bound):
     edge, step = RANGES[key][bound], [-1, 1][bound]
 
     def about_key(value):
-        count = LISTS[key][1] if key in LISTS else 0
-        changed = faults_after(**{f"{group}__{name}": [value] * count if count else value})
+        entries = [value] * (LISTS[key][1] or 1) if key in LISTS else value
+        changed = faults_after(**{f"{group}__{name}": entries})
         return [fault for fault in changed if fault.startswith(f"{key} must be ") and " in " in fault]
 
     assert about_key(edge) == []
@@ -73,6 +73,23 @@ def test_a_deviation_of_zero_is_refused_where_a_mean_of_zero_is_not():
     assert faults_after(INPUT__PIXEL_MEAN=[0.0, 0, 0]) == []
     (fault,) = faults_after(INPUT__PIXEL_STD=[0.5, 0.0, 0.5])
     assert fault == "INPUT.PIXEL_STD must be three numbers in 0.001..1000, got [0.5, 0.0, 0.5]"
+
+
+@pytest.mark.parametrize("steps", [[0], [40.0, 70], [True], ["a", 40]])
+def test_steps_of_the_learning_rate_are_whole_epochs(steps):
+    (fault,) = faults_after(SOLVER__STEPS=steps)
+    assert fault == f"SOLVER.STEPS must be whole numbers of epochs in 1..100000, got {steps}"
+
+
+@pytest.mark.parametrize("steps", [[70, 40], [40, 40, 70]])
+def test_steps_of_the_learning_rate_must_rise(steps):
+    (fault,) = faults_after(SOLVER__STEPS=steps)
+    assert fault == f"SOLVER.STEPS must rise, got {steps}; use [40, 70]"
+
+
+@pytest.mark.parametrize("steps", [[], [1], [30, 50, 55]])
+def test_any_number_of_steps_is_allowed(steps):
+    assert faults_after(SOLVER__STEPS=steps) == []
 
 
 @pytest.mark.parametrize("names", [[], [1], ["market1501", None]])

@@ -8,6 +8,7 @@ from small import draw_people, small_config
 
 from reid.engine.build import build_run
 from reid.engine.trainer import Trainer
+from reid.losses import Loss
 
 
 @pytest.fixture(scope="module")
@@ -15,9 +16,9 @@ def people(tmp_path_factory):
     return draw_people(tmp_path_factory.mktemp("data") / "people")
 
 
-def make_trainer(people, tmp_path, is_scaled):
+def make_trainer(people, tmp_path, is_scaled, *more):
     words = ("SOLVER.OPTIMIZER_NAME", "SGD", "SOLVER.CLIP_NORM", "0.5", "MODEL.DROP_PATH", "0")
-    run = build_run(small_config(people, tmp_path / "run", *words))
+    run = build_run(small_config(people, tmp_path / "run", *words, *more))
     spec = run.trainers["baseline"]
     trainer = Trainer(run.model, run.stages[0], run.loader, run.label_loss, run.device, spec)
     # Low enough that no gradient of the first step overflows.
@@ -50,3 +51,32 @@ def test_a_run_goes_on_with_scaling_where_it_began_without(people, tmp_path):
     trainer.load_state_dict(state | {"epoch": 1})
     assert trainer.epoch == trainer.number == 1
     assert trainer.scaler.get_scale() == 128
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_every_epoch_runs_at_its_rate_also_after_an_interruption(people, tmp_path, monkeypatch, done):
+    """By hand, of four epochs at 1e-3 that are stepped at their ends: t = 0, 1, 2, 3, two of them warm-up."""
+    words = ("SOLVER.MAX_EPOCHS", "4", "SOLVER.WARMUP_EPOCHS", "2", "SOLVER.STEP_AT", "epoch_end")
+    trainer = make_trainer(people, tmp_path, False, *words)
+    trainer.load_state_dict(trainer.state_dict() | {"epoch": done})
+    seen, logged = {}, []
+
+    def record(self, batch, phase, optimizer):
+        seen[self.number + 1] = [group["lr"] for group in optimizer.param_groups]
+        return Loss(torch.zeros(()), {})
+
+    monkeypatch.setattr(Trainer, "_step", record)
+    trainer.fit(lambda figures: logged.append(figures["lr"]))
+    weights = [1e-5, 5.05e-4, 5.01e-4, 2e-6 + 0.499e-3 * (1 - 0.5**0.5)]
+    biases = [1e-5, 1.005e-3, 1.001e-3, 2e-6 + 0.999e-3 * (1 - 0.5**0.5)]
+    assert list(seen) == list(range(done + 1, 5))
+    for epoch, rates in seen.items():
+        assert rates == pytest.approx([weights[epoch - 1], biases[epoch - 1]])
+    assert logged == pytest.approx(weights[done:])
+
+
+def test_the_bias_of_the_neck_which_is_frozen_is_in_no_group(people, tmp_path):
+    trainer = make_trainer(people, tmp_path, False)
+    stepped = {id(p) for group in trainer.optimizers["backbone"].param_groups for p in group["params"]}
+    left_out = {name for name, p in trainer.model.named_parameters() if id(p) not in stepped}
+    assert left_out == {"neck.bias"}
