@@ -1,6 +1,7 @@
 """Train a model: baseline, then denoisers.
 
 A folder that holds the checkpoints of a run is never written over: name another OUTPUT_DIR, or delete it.
+Several GPUs or machines: torchrun --nproc-per-node=4 tools/train.py --config ...; a batch is shared among them.
 """
 
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 from reid.config import load_config
 from reid.engine.build import build_run
 from reid.engine.compare import row_name
+from reid.engine.distributed import join_world
 from reid.evaluation import FIGURES, figure_cells, format_table
-from reid.utils import setup_logging, write_json
+from reid.utils import pick_device, setup_logging, write_json
 from reid.utils.cli import add_json_option, config_parser, run_tool
 
 
@@ -23,10 +25,13 @@ def main(words: Sequence[str]) -> None:
     add_json_option(parser)
     args = parser.parse_intermixed_args(words)
     cfg = load_config(args.config, args.overrides)
-    setup_logging()
-    run = build_run(cfg)
-    setup_logging(Path(cfg.OUTPUT_DIR))
-    results = run.run(args.resume)
+    with join_world(pick_device(cfg.MODEL.DEVICE).type) as world:
+        setup_logging(rank=world.rank)
+        run = build_run(cfg, world)
+        setup_logging(Path(cfg.OUTPUT_DIR), rank=world.rank)
+        results = run.run(args.resume)
+    if not world.is_main:
+        return
     figures = {}
     for name, evaluator in run.evaluators.items():
         protocol = evaluator.protocol(run.model).describe()

@@ -165,6 +165,11 @@ _C.SOLVER.STEPS = [40, 70]
 _C.SOLVER.GAMMA = 0.1
 # multistep: the share of the peak that the warm-up rises from.
 _C.SOLVER.WARMUP_FACTOR = 0.1
+# Batches whose gradients are added up for a step; each has triplets of its own. With several processes a
+# batch is shared among them.
+_C.SOLVER.ACCUMULATE = 1
+# Whether BatchNorms of the backbone count the images of all processes; GPUs only. Necks always do.
+_C.SOLVER.SYNC_BATCHNORM = False
 # Largest norm of the gradient; 0 does not clip.
 _C.SOLVER.CLIP_NORM = 0.0
 # Whether a GPU computes in float16 with loss scaling; on a CPU everything is float32.
@@ -174,7 +179,8 @@ _C.SOLVER.EVAL_PERIOD = 120
 _C.SOLVER.CHECKPOINT_PERIOD = 10
 
 _C.DENOISE = CfgNode()
-# none, label_free (backbone frozen, no labels) or alternating (with labels, DENOISE.PERIOD epochs each).
+# none, label_free (backbone frozen, no labels), alternating (with labels, DENOISE.PERIOD epochs each) or
+# joint (with labels, everything trained in every epoch).
 _C.DENOISE.MODE = "none"
 # Which layers: mlp, attn, conv, all, or regular expressions for whole layer names.
 _C.DENOISE.TARGETS = ["mlp"]
@@ -188,16 +194,20 @@ _C.DENOISE.BETA_END = 2e-3
 _C.DENOISE.RESCALE = True
 # The denoising loss: l1 (Eq. 11), l2 (Algorithm 1) or l1+l2 (the authors' code).
 _C.DENOISE.LOSS = "l1"
-# lambda in (1 - lambda) L_label + lambda L_denoise, Eq. 12; in [0, 1], alternating mode only.
+# The share of each layer's tokens or cells, drawn anew at every step, on which that loss is computed; above
+# 0, at most 1. A quarter halves the cost of a label-free step.
+_C.DENOISE.TOKEN_SHARE = 1.0
+# lambda in (1 - lambda) L_label + lambda L_denoise, Eq. 12; in [0, 1], in modes with labels.
 _C.DENOISE.LAMBDA = 0.5
 # Epochs of denoising after the baseline epochs.
 _C.DENOISE.MAX_EPOCHS = 120
-# Alternating mode: epochs of each phase in turn, denoisers first.
+# Alternating mode: epochs of each phase in turn, and which begins, denoisers or backbone.
 _C.DENOISE.PERIOD = 10
+_C.DENOISE.FIRST = "denoisers"
 # SGD, Adam or AdamW for the denoisers, and their peak learning rate. They have no weight decay.
 _C.DENOISE.OPTIMIZER_NAME = "AdamW"
 _C.DENOISE.BASE_LR = 4e-4
-# Alternating mode: peak learning rate of the backbone, with SOLVER's optimizer.
+# Modes with labels: peak learning rate of the backbone, with SOLVER's optimizer.
 _C.DENOISE.BACKBONE_LR = 1e-4
 
 _C.TEST = CfgNode()

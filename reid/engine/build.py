@@ -19,6 +19,7 @@ from reid.engine.build_data import (
     build_side_spec,
     build_train_loader,
 )
+from reid.engine.distributed import ALONE, World, synchronise_batchnorm
 from reid.engine.lr_schedule import Cosine, MultiStep, Schedule
 from reid.engine.optimizer import OptimizerSpec
 from reid.engine.phases import Stage, plan_stages
@@ -38,14 +39,21 @@ from reid.utils import InputError, pick_device, seed_everything
 logger = logging.getLogger(__name__)
 
 
-def build_run(cfg: CfgNode) -> TrainingRun:
+def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
     """Everything a training run needs; nothing is written yet.
+
+    Args:
+        cfg: The configuration.
+        world: The processes that train together.
 
     Raises:
         InputError: If data, weights or options cannot be used.
     """
-    device = pick_device(cfg.MODEL.DEVICE)
-    stages = plan_stages(cfg.SOLVER.MAX_EPOCHS, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD)
+    device = world.device(pick_device(cfg.MODEL.DEVICE))
+    stages = plan_stages(
+        *(cfg.SOLVER.MAX_EPOCHS, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD),
+        first=cfg.DENOISE.FIRST,
+    )
     labelled = any(phase.uses_labels for stage in stages for phase in stage.phases)
     datasets = build_datasets(cfg, train=True)
     dataset = merge_training(list(datasets.values()))
@@ -57,6 +65,8 @@ def build_run(cfg: CfgNode) -> TrainingRun:
     seed_everything(cfg.SOLVER.SEED)
     num_classes = relabel(dataset.train.pids)[1] if labelled else _classes_of_weights(cfg)
     model = build_model(cfg, num_classes, side)
+    if cfg.SOLVER.SYNC_BATCHNORM:
+        model = synchronise_batchnorm(model, world, device)
     if any(stage.denoises for stage in stages):
         # Tried now, because it is needed only when the baseline has been trained.
         build_denoise_spec(cfg).attach(model)
@@ -68,17 +78,18 @@ def build_run(cfg: CfgNode) -> TrainingRun:
         history=history,
         stages=stages,
         denoise=build_denoise_spec(cfg),
-        loader=build_train_loader(cfg, dataset, labelled),
+        loader=build_train_loader(cfg, dataset, labelled, world),
         label_loss=build_label_loss(cfg, model),
         dataset=dataset.name,
         trainers=build_trainer_specs(cfg),
-        evaluators=build_evaluators(cfg, datasets, preprocessing, device, history[-1]),
+        evaluators=build_evaluators(cfg, datasets, preprocessing, device, history[-1], world),
         folder=RunFolder(Path(cfg.OUTPUT_DIR)),
         device=device,
         eval_period=cfg.SOLVER.EVAL_PERIOD,
         checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
         config=cfg.dump(),
-        facts=_run_facts(cfg, dataset, datasets, device),
+        facts=_run_facts(cfg, dataset, datasets, device) | {"processes": world.size},
+        world=world,
     )
 
 
@@ -118,13 +129,14 @@ def build_trainer_specs(cfg: CfgNode) -> dict[str, TrainerSpec]:
             cfg.DENOISE.OPTIMIZER_NAME, cfg.DENOISE.BASE_LR, momentum=cfg.SOLVER.MOMENTUM
         ),
         schedule=build_schedule(cfg, cfg.SOLVER.BASE_LR, cfg.SOLVER.WARMUP_EPOCHS),
-        denoise=DenoiseWeight(cfg.DENOISE.LOSS, cfg.DENOISE.LAMBDA),
+        denoise=DenoiseWeight(cfg.DENOISE.LOSS, cfg.DENOISE.LAMBDA, cfg.DENOISE.TOKEN_SHARE),
         amp=cfg.SOLVER.AMP,
         clip_norm=cfg.SOLVER.CLIP_NORM,
+        accumulate=cfg.SOLVER.ACCUMULATE,
     )
     # The second stage starts from a trained model: no warm-up, and a rate of its own for the backbone, which
     # is the base of the denoisers' rate too where both are trained.
-    base_lr = cfg.DENOISE.BACKBONE_LR if cfg.DENOISE.MODE == "alternating" else cfg.DENOISE.BASE_LR
+    base_lr = cfg.DENOISE.BACKBONE_LR if cfg.DENOISE.MODE in ("alternating", "joint") else cfg.DENOISE.BASE_LR
     denoise = replace(
         baseline,
         schedule=build_schedule(cfg, base_lr, warmup=0),

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
 from reid.utils import InputError
 
 T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
 logger = logging.getLogger(__name__)
 
 # How long a process waits for the others before it gives up.
@@ -129,6 +130,19 @@ class _Gather(Function):
         dist.all_reduce(grad)
         first = ctx.world.rank * ctx.count
         return grad[first : first + ctx.count], None
+
+
+def synchronise_batchnorm(model: M, world: World, device: torch.device) -> M:
+    """Let the backbone's BatchNorms count the images of all processes; the keys stay.
+
+    Raises:
+        InputError: If the processes do not have GPUs, which torch's synchronised BatchNorm needs.
+    """
+    if world.size == 1:
+        return model
+    if device.type != "cuda":
+        raise InputError(f"SOLVER.SYNC_BATCHNORM needs GPUs, got {device}; set it False")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ BASELINE = Phase("baseline", trains_backbone=True, trains_denoisers=False, uses_
 LABEL_FREE = Phase("label_free", trains_backbone=False, trains_denoisers=True, uses_labels=False)
 DENOISERS = Phase("denoisers", trains_backbone=False, trains_denoisers=True, uses_labels=True)
 BACKBONE = Phase("backbone", trains_backbone=True, trains_denoisers=False, uses_labels=True)
+JOINT = Phase("joint", trains_backbone=True, trains_denoisers=True, uses_labels=True)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Stage:
     """Consecutive epochs with one schedule of the learning rate.
 
     Args:
-        name: ``baseline``, ``label_free`` or ``alternating``.
+        name: ``baseline``, ``label_free``, ``alternating`` or ``joint``.
         phases: The phase of each epoch.
     """
 
@@ -49,17 +50,21 @@ class Stage:
         return any(phase.trains_denoisers for phase in self.phases)
 
 
-def plan_stages(baseline_epochs: int, mode: str, denoise_epochs: int, period: int) -> list[Stage]:
+def plan_stages(
+    baseline_epochs: int, mode: str, denoise_epochs: int, period: int, first: str = "denoisers"
+) -> list[Stage]:
     """The stages of a run: baseline training, then denoising.
 
     ``alternating`` spends ``period`` epochs on the denoisers with the backbone frozen, the next ``period``
-    on the backbone with the denoisers frozen, and so on (Appendix A of the DenoiseRep paper).
+    on the backbone with the denoisers frozen, and so on (Appendix A of the DenoiseRep paper). ``joint`` trains
+    both from both losses in every epoch (Eq. 12 as it is written).
 
     Args:
         baseline_epochs: 0 leaves the baseline out.
-        mode: ``none``, ``label_free`` or ``alternating``.
+        mode: ``none``, ``label_free``, ``alternating`` or ``joint``.
         denoise_epochs: Epochs of the second stage.
         period: Epochs of each phase in turn.
+        first: Which of the two begins, ``denoisers`` or ``backbone``.
 
     Raises:
         ValueError: If the mode is unknown.
@@ -68,10 +73,13 @@ def plan_stages(baseline_epochs: int, mode: str, denoise_epochs: int, period: in
     if mode == "label_free":
         stages.append(Stage(mode, (LABEL_FREE,) * denoise_epochs))
     elif mode == "alternating":
-        turns = [(DENOISERS, BACKBONE)[epoch // period % 2] for epoch in range(denoise_epochs)]
+        order = (DENOISERS, BACKBONE) if first == "denoisers" else (BACKBONE, DENOISERS)
+        turns = [order[epoch // period % 2] for epoch in range(denoise_epochs)]
         stages.append(Stage(mode, tuple(turns)))
+    elif mode == "joint":
+        stages.append(Stage(mode, (JOINT,) * denoise_epochs))
     elif mode != "none":
-        raise ValueError(f"the mode must be none, label_free or alternating, got '{mode}'")
+        raise ValueError(f"the mode must be none, label_free, alternating or joint, got '{mode}'")
     return stages
 
 

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from reid.denoise import fuse_denoisers, weight_change
+from reid.engine.distributed import ALONE, World
 from reid.engine.evaluate import Evaluator
 from reid.engine.phases import Stage
 from reid.engine.run_folder import BASELINE, DENOISED, FUSED, LAST, RunFolder
@@ -44,6 +45,7 @@ class TrainingRun:
         checkpoint_period: Epochs between states to resume from; likewise, and before each evaluation.
         config: The resolved configuration as YAML.
         facts: Versions, data counts and protocol, for ``run.json``.
+        world: The processes that train it together; the main one writes.
     """
 
     model: ReIDModel
@@ -62,6 +64,7 @@ class TrainingRun:
     checkpoint_period: int
     config: str
     facts: dict[str, Any]
+    world: World = ALONE
 
     def run(self, resume: bool = False) -> dict[str, dict[str, EvaluationResult]]:
         """Train every stage and write its checkpoint.
@@ -80,9 +83,11 @@ class TrainingRun:
         # The whole state is tried before anything in the folder changes.
         first = 0 if state is None else self._stage_of(state["epoch"])
         trainer = self._trainer(first, state)
-        if state is None:
+        # Every process has read what it needs before the main one changes the folder.
+        self.world.gather_objects(None)
+        if self.world.is_main and state is None:
             self.folder.start(self.config, self.facts)
-        else:
+        elif self.world.is_main and state is not None:
             self.folder.drop_metrics_after(state["epoch"])
             logger.info("resuming after epoch %d", state["epoch"])
         results = {}
@@ -90,7 +95,8 @@ class TrainingRun:
             if index > first:
                 trainer = self._trainer(index)
             results[trainer.stage.name] = self._run_stage(trainer)
-        self.folder.finish()
+        if self.world.is_main:
+            self.folder.finish()
         return results
 
     def _stage_of(self, epoch: int) -> int:
@@ -111,7 +117,8 @@ class TrainingRun:
         spec = self.trainers["denoise" if stage.denoises else "baseline"]
         first_epoch = 1 + sum(len(stage.phases) for stage in self.stages[:index])
         trainer = Trainer(
-            model, stage, self.loader, self.label_loss, self.device, spec, first_epoch, self.dataset
+            *(model, stage, self.loader, self.label_loss, self.device, spec, first_epoch, self.dataset),
+            world=self.world,
         )
         if state is not None:
             path = self.folder.path / LAST
@@ -132,10 +139,12 @@ class TrainingRun:
             return 0 < trainer.epoch < total and trainer.epoch % self.eval_period == 0
 
         def after_epoch(figures: dict[str, Any]) -> None:
-            self.folder.add_metrics(figures)
             logger.info(_epoch_line(figures, trainer.first_epoch - 1 + total))
             # Saved before the evaluation: an image that cannot be read must not cost the training so far.
-            if trainer.epoch == total or trainer.epoch % self.checkpoint_period == 0 or is_evaluated():
+            is_saved = trainer.epoch == total or trainer.epoch % self.checkpoint_period == 0 or is_evaluated()
+            if self.world.is_main:
+                self.folder.add_metrics(figures)
+            if self.world.is_main and is_saved:
                 self.folder.save(self.config, trainer.state_dict() | {"model": model.state_dict()})
             if is_evaluated():
                 self._evaluate(trainer)
@@ -143,7 +152,8 @@ class TrainingRun:
         if is_evaluated():  # again, where a run was interrupted in or after it
             self._evaluate(trainer)
         trainer.fit(after_epoch)
-        self._save(model, stage)
+        if self.world.is_main:
+            self._save(model, stage)
         return self._evaluate(trainer)
 
     def _save(self, model: ReIDModel, stage: Stage) -> None:
@@ -172,7 +182,8 @@ class TrainingRun:
                     f"{error}; the training up to epoch {epoch} is kept: mend this, then go on with --resume"
                 ) from error
             row = {"stage": stage, "epoch": epoch, "dataset": name}
-            self.folder.add_metrics(row | {"evaluation": results[name].as_dict()})
+            if self.world.is_main:
+                self.folder.add_metrics(row | {"evaluation": results[name].as_dict()})
         return results
 
 

@@ -5,19 +5,22 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from reid.data import Batch, iterate, set_epoch
+from reid.engine.distributed import ALONE, World
 from reid.engine.lr_schedule import Schedule, set_learning_rate
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
 from reid.engine.phases import Freezer, Phase, Stage
-from reid.engine.steps import DenoiseWeight, LabelLoss, compute_loss
+from reid.engine.steps import DenoiseWeight, LabelLoss, LossStep
 from reid.losses import Loss
 from reid.models import ReIDModel
 from reid.utils import InputError, seed_everything
@@ -30,6 +33,7 @@ LEARNING_RATES = {
     "label_free": "DENOISE.BASE_LR",
     "denoisers": "DENOISE.BASE_LR",
     "backbone": "DENOISE.BACKBONE_LR",
+    "joint": "DENOISE.BACKBONE_LR",
 }
 
 
@@ -45,6 +49,7 @@ class TrainerSpec:
         denoise: How the denoising loss enters the sum.
         amp: Whether a GPU computes in float16 with loss scaling.
         clip_norm: Largest gradient norm; 0 does not clip.
+        accumulate: Batches whose gradients are added up for a step.
     """
 
     seed: int
@@ -54,6 +59,21 @@ class TrainerSpec:
     denoise: DenoiseWeight = field(default_factory=DenoiseWeight)
     amp: bool = False
     clip_norm: float = 0.0
+    accumulate: int = 1
+
+
+class Turn(NamedTuple):
+    """The place of a batch among those whose gradients are added up.
+
+    Args:
+        is_first: Whether the gradients before it are done with.
+        is_last: Whether a step follows.
+        size: How many batches there are.
+    """
+
+    is_first: bool
+    is_last: bool
+    size: int
 
 
 class Trainer:
@@ -68,6 +88,7 @@ class Trainer:
         spec: Everything else.
         first_epoch: Number that the stage's first epoch has in the whole run, from 1.
         dataset: Whose images they are, for side information.
+        world: The processes that share each batch.
     """
 
     def __init__(
@@ -80,9 +101,10 @@ class Trainer:
         spec: TrainerSpec,
         first_epoch: int = 1,
         dataset: str = "",
+        world: World = ALONE,
     ) -> None:
         self.model, self.stage, self.loader, self.label_loss = model, stage, loader, label_loss
-        self.dataset = dataset
+        self.dataset, self.world = dataset, world
         self.device, self.spec, self.first_epoch = device, spec, first_epoch
         self.freezer = Freezer(model)
         self.epoch = 0  # epochs of this stage that are done
@@ -98,7 +120,7 @@ class Trainer:
             InputError: If an image cannot be read, or the loss or the weights are not finite.
         """
         total = len(self.stage.phases)
-        with _progress_bar((total - self.epoch) * len(self.loader)) as bar:
+        with _progress_bar((total - self.epoch) * len(self.loader), self.world) as bar:
             while self.epoch < total:
                 phase = self.stage.phases[self.epoch]
                 bar.set_description(f"{phase.name} {self.epoch + 1}/{total}")
@@ -108,20 +130,21 @@ class Trainer:
 
     def _train_epoch(self, phase: Phase, bar: tqdm) -> dict[str, Any]:
         number = self.number + 1
-        seed_everything(self.spec.seed, number)
+        # Processes drop other paths and draw other noise; a single one draws what it always drew.
+        seed_everything(self.spec.seed, number, *([self.world.rank] if self.world.size > 1 else []))
         set_epoch(self.loader, number)
         self.freezer.enter(phase)
-        optimizer = self.optimizers["denoisers" if phase.trains_denoisers else "backbone"]
-        set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
-        mean, start = RunningMean(), time.perf_counter()
+        step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
+        for optimizer in optimizers:
+            set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
+        mean, start, total = RunningMean(), time.perf_counter(), len(self.loader)
         for iteration, batch in enumerate(iterate(self.loader), 1):
-            loss = self._step(batch, phase, optimizer)
-            values = {"loss": loss.total.item()} | {name: part.item() for name, part in loss.parts.items()}
+            values = self._step(batch, step, optimizers, self._turn(iteration, total))
             if not math.isfinite(values["loss"]):
                 parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
                 where = f"epoch {number}, iteration {iteration}"
                 raise InputError(f"the loss is not finite in {where}: {parts}; {self._advice(phase)}")
-            mean.add(values, len(batch.images))
+            mean.add(values, len(batch.images) * self.world.size)
             bar.set_postfix({k: f"{v:.3f}" for k, v in mean.values().items()}, refresh=False)
             bar.update()
         seconds = time.perf_counter() - start
@@ -133,23 +156,60 @@ class Trainer:
             "phase": phase.name,
             "epoch": number,
             **mean.values(),
-            "lr": optimizer.param_groups[0]["lr"],
+            "lr": optimizers[0].param_groups[0]["lr"],
             "images_per_s": round(mean.count / seconds, 1),
         }
 
-    def _step(self, batch: Batch, phase: Phase, optimizer: torch.optim.Optimizer) -> Loss:
+    def _loss_step(self, phase: Phase) -> nn.Module:
+        """What computes the loss of a batch; with several processes it averages their gradients."""
+        options = (phase, self.label_loss, self.spec.denoise, self.dataset, self.world)
+        step = LossStep(self.model, *options)
+        if self.world.size == 1:
+            return step
+        # Made anew in each phase: it looks at what is trained only once.
+        return DistributedDataParallel(
+            step,
+            device_ids=[self.device.index] if self.device.type == "cuda" else None,
+            find_unused_parameters=phase.uses_labels and not self.label_loss.criterion.id_weight,
+        )
+
+    def _optimizers_of(self, phase: Phase) -> list[torch.optim.Optimizer]:
+        trained = {"backbone": phase.trains_backbone, "denoisers": phase.trains_denoisers}
+        return [self.optimizers[name] for name, is_trained in trained.items() if is_trained]
+
+    def _turn(self, iteration: int, total: int) -> Turn:
+        """The place of an iteration (from 1) among those whose gradients are added up."""
+        place = (iteration - 1) % self.spec.accumulate
+        size = min(self.spec.accumulate, total - (iteration - 1 - place))
+        return Turn(place == 0, place == size - 1, size)
+
+    def _step(
+        self, batch: Batch, step: nn.Module, optimizers: list[torch.optim.Optimizer], turn: Turn
+    ) -> dict[str, float]:
+        """One batch: its loss by parts, the mean over the processes."""
         batch = Batch(*(column.to(self.device, non_blocking=True) for column in batch))
-        with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-            loss = compute_loss(self.model, batch, phase, self.label_loss, self.spec.denoise, self.dataset)
-        optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss.total).backward()
-        if self.spec.clip_norm:
-            self.scaler.unscale_(optimizer)
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, self.spec.clip_norm)
-        self.scaler.step(optimizer)
+        if turn.is_first:
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
+        waits = isinstance(step, DistributedDataParallel) and not turn.is_last
+        with step.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
+                loss: Loss = step(batch)
+            self.scaler.scale(loss.total / turn.size).backward()
+        if turn.is_last:
+            self._update(optimizers)
+        names = ["loss", *loss.parts]
+        values = self.world.mean(torch.stack([loss.total, *loss.parts.values()]).detach().float())
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def _update(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        for optimizer in optimizers:
+            if self.spec.clip_norm:
+                self.scaler.unscale_(optimizer)
+                parameters = [p for group in optimizer.param_groups for p in group["params"]]
+                nn.utils.clip_grad_norm_(parameters, self.spec.clip_norm)
+            self.scaler.step(optimizer)
         self.scaler.update()
-        return loss
 
     def _advice(self, phase: Phase) -> str:
         """What to do where training has diverged."""
@@ -196,7 +256,8 @@ class RunningMean:
         return {name: total / self.count for name, total in self.sums.items()}
 
 
-def _progress_bar(total: int) -> tqdm:
+def _progress_bar(total: int, world: World) -> tqdm:
     # Without a terminal each refresh is a line in a log file.
     interval = 0.5 if sys.stderr.isatty() else 10.0
-    return tqdm(total=total, unit="batch", mininterval=interval, dynamic_ncols=True)
+    silent = not world.is_main
+    return tqdm(total=total, unit="batch", mininterval=interval, dynamic_ncols=True, disable=silent)

@@ -67,7 +67,10 @@ class ReIDModel(nn.Module):
             camids: (B,) int64 cameras, -1 unknown; read only where the model has side information.
             viewids: (B,) int64 views, likewise.
         """
-        feats = self._features(images, camids, viewids)
+        return self.classify(self.features(images, camids, viewids))
+
+    def classify(self, feats: tuple[Tensor, ...]) -> ReIDOutput:
+        """Map the features of :meth:`features` through necks and classifiers."""
         necks, classifiers = [self.neck, *self.part_necks], [self.classifier, *self.part_classifiers]
         outputs, place = [], 0
         for branch, feat in zip(self.branches, feats, strict=True):
@@ -96,7 +99,7 @@ class ReIDModel(nn.Module):
 
         For training there is the forward pass, whose other arguments mean the same.
         """
-        feats = self._features(images, camids, viewids)
+        feats = self.features(images, camids, viewids)
         if self.spec.neck_feat == "after":
             necks = iter([self.neck, *self.part_necks])
             pairs = zip(self.branches, feats, strict=True)
@@ -109,8 +112,10 @@ class ReIDModel(nn.Module):
         feat = ranked[0] if len(ranked) == 1 else torch.cat(ranked, dim=1)
         return feat if self.embedding_denoiser is None else self.embedding_denoiser(feat)
 
-    def _features(self, images: Tensor, camids: Tensor | None, viewids: Tensor | None) -> tuple[Tensor, ...]:
-        """One feature (B, D) a branch."""
+    def features(
+        self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Map images (B, 3, H, W) to one feature (B, D) a branch, before the necks."""
         sides = (camids, viewids) if takes_side_information(self.backbone) else ()
         feats = self.backbone(images, *sides)
         if self.reduction is not None:

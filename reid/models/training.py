@@ -6,6 +6,7 @@ WORDS = {
     "baseline": "trained on",
     "label_free": "denoised on",
     "alternating": "trained and denoised on",
+    "joint": "trained and denoised on",
     "adaptation": "adapted to",
 }
 
@@ -22,7 +23,7 @@ class Training:
         num_images: Training images.
         num_ids: Training identities; 0 where there are no labels.
         num_cameras: Cameras, unknown ones not counted.
-        stage: ``baseline``, ``label_free``, ``alternating`` or ``adaptation``.
+        stage: ``baseline``, ``label_free``, ``alternating``, ``joint`` or ``adaptation``.
         epochs: Of this stage.
         before: The training that the weights at its start came from; None where that is unknown, or there was
             none but an ImageNet or another pre-training.

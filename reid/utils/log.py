@@ -1,6 +1,7 @@
 """Where log lines go: the console (stderr) and one file in the run folder."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -17,10 +18,11 @@ class ConsoleHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def setup_logging(folder: Path | None = None, filename: str = "log.txt") -> None:
+def setup_logging(folder: Path | None = None, filename: str = "log.txt", rank: int = 0) -> None:
     """Send the log of ``reid`` to stderr and, where a folder is given, to ``folder/filename``.
 
-    Calling it again replaces what an earlier call set up, so no line is written twice.
+    Of several processes the first alone writes to stderr, except for warnings, and each has a file of its own:
+    ``log.rank1.txt`` for the second. Calling it again replaces what an earlier call set up, so no line is written twice.
 
     Raises:
         OSError: If the folder cannot be made; with the first line, if the file cannot be opened.
@@ -31,7 +33,11 @@ def setup_logging(folder: Path | None = None, filename: str = "log.txt") -> None
     for old in list(logger.handlers):
         logger.removeHandler(old)
         old.close()
-    handlers: list[logging.Handler] = [ConsoleHandler()]
+    console = ConsoleHandler()
+    console.setLevel(logging.INFO if rank == 0 else logging.WARNING)
+    handlers: list[logging.Handler] = [console]
+    if rank:
+        filename = f".rank{rank}".join(os.path.splitext(filename))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         # Opened with the first line: a run that is refused leaves no empty log behind.

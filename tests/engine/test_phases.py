@@ -30,8 +30,20 @@ def test_alternating_takes_turns_denoisers_first():
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match="none, label_free or alternating, got 'joint'"):
-        plan_stages(1, "joint", 1, 1)
+    with pytest.raises(ValueError, match="none, label_free, alternating or joint, got 'both'"):
+        plan_stages(1, "both", 1, 1)
+
+
+def test_joint_training_trains_everything_in_every_epoch():
+    (stage,) = plan_stages(0, "joint", 2, 1)
+    assert [phase.name for phase in stage.phases] == ["joint", "joint"]
+    assert all(p.trains_backbone and p.trains_denoisers and p.uses_labels for p in stage.phases)
+
+
+def test_either_phase_may_begin():
+    (stage,) = plan_stages(0, "alternating", 5, 2, first="backbone")
+    names = [phase.name for phase in stage.phases]
+    assert names == ["backbone", "backbone", "denoisers", "denoisers", "backbone"]
 
 
 def make():

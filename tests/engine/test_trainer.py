@@ -1,14 +1,14 @@
 """The scaled path of a GPU, with float16 and a scaler on the CPU; resuming is tested on whole runs."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from small import draw_people, small_config
 
 from reid.engine.build import build_run
-from reid.engine.trainer import Trainer
-from reid.losses import Loss
+from reid.engine.trainer import Trainer, Turn
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,10 @@ def first_step(people, tmp_path, is_scaled):
     """The change of all weights in one step."""
     trainer = make_trainer(people, tmp_path, is_scaled)
     before = copy.deepcopy(list(trainer.model.parameters()))
-    trainer.freezer.enter(trainer.stage.phases[0])
+    phase = trainer.stage.phases[0]
+    trainer.freezer.enter(phase)
     batch = next(iter(trainer.loader))
-    trainer._step(batch, trainer.stage.phases[0], trainer.optimizers["backbone"])
+    trainer._step(batch, trainer._loss_step(phase), trainer._optimizers_of(phase), Turn(True, True, 1))
     after = trainer.model.parameters()
     return torch.cat([(new - old).detach().flatten() for old, new in zip(before, after, strict=True)])
 
@@ -61,9 +62,9 @@ def test_every_epoch_runs_at_its_rate_also_after_an_interruption(people, tmp_pat
     trainer.load_state_dict(trainer.state_dict() | {"epoch": done})
     seen, logged = {}, []
 
-    def record(self, batch, phase, optimizer):
-        seen[self.number + 1] = [group["lr"] for group in optimizer.param_groups]
-        return Loss(torch.zeros(()), {})
+    def record(self, batch, step, optimizers, turn):
+        seen[self.number + 1] = [group["lr"] for group in optimizers[0].param_groups]
+        return {"loss": 0.0}
 
     monkeypatch.setattr(Trainer, "_step", record)
     trainer.fit(lambda figures: logged.append(figures["lr"]))
@@ -80,3 +81,40 @@ def test_the_bias_of_the_neck_which_is_frozen_is_in_no_group(people, tmp_path):
     stepped = {id(p) for group in trainer.optimizers["backbone"].param_groups for p in group["params"]}
     left_out = {name for name, p in trainer.model.named_parameters() if id(p) not in stepped}
     assert left_out == {"neck.bias"}
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "total", "expected"),
+    [
+        (1, 2, [Turn(True, True, 1), Turn(True, True, 1)]),
+        (2, 3, [Turn(True, False, 2), Turn(False, True, 2), Turn(True, True, 1)]),
+    ],
+)
+def test_batches_take_turns_and_the_last_group_may_be_smaller(people, tmp_path, accumulate, total, expected):
+    words = ("SOLVER.ACCUMULATE", str(accumulate))
+    run = build_run(small_config(people, tmp_path / "run", *words))
+    trainer = Trainer(
+        run.model, run.stages[0], run.loader, run.label_loss, run.device, run.trainers["baseline"]
+    )
+    assert [trainer._turn(i, total) for i in range(1, total + 1)] == expected
+
+
+def test_two_batches_give_the_mean_of_their_gradients(people, tmp_path):
+    """One step of SGD on both is the mean of the steps on each, from the same weights."""
+    changes = []
+    for turns in ([Turn(True, True, 1)], [Turn(True, True, 1)], [Turn(True, False, 2), Turn(False, True, 2)]):
+        trainer = make_trainer(people, tmp_path, is_scaled=False)
+        trainer.spec = replace(trainer.spec, clip_norm=0.0)
+        phase = trainer.stage.phases[0]
+        trainer.freezer.enter(phase)
+        # The statistics of a BatchNorm's batch are no matter of gradients.
+        trainer.model.eval()
+        before = copy.deepcopy(list(trainer.model.parameters()))
+        batches = list(trainer.loader)
+        chosen = batches[:2] if len(turns) == 2 else [batches[len(changes)]]
+        for batch, turn in zip(chosen, turns, strict=True):
+            trainer._step(batch, trainer._loss_step(phase), trainer._optimizers_of(phase), turn)
+        changed = zip(before, trainer.model.parameters(), strict=True)
+        changes.append(torch.cat([(new - old).detach().flatten() for old, new in changed]))
+    # Weight decay is in every step alike.
+    torch.testing.assert_close(changes[2], (changes[0] + changes[1]) / 2, rtol=1e-3, atol=1e-7)
