@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reid.models import save_checkpoint
 from reid.models.formats import FAMILIES, ImportOptions, convert, detect_in, read_weights
+from reid.models.words import config_words, describe_model
 from reid.utils import InputError, check_output
 from reid.utils.cli import OneLineParser, run_tool
 
@@ -51,9 +52,13 @@ def main(words: Sequence[str]) -> None:
     model, images = imported.header.model, imported.header.preprocessing
     print(form.describe())
     print(imported.report.describe())
+    print(f"model: {describe_model(model)}")
+    if imported.header.state == "fused":
+        print("denoisers: fused by the authors' code already, and never to be fused again")
     sides = "x".join(map(str, images.size))
     print(f"images: {sides}, {images.interpolation}, mean {images.mean}, std {images.std}")
-    print(f"wrote {args.target}, for MODEL.NAME {model.name} TEST.NECK_FEAT {model.neck_feat}")
+    print(f"wrote {args.target}; to train on from it: {config_words(model)}")
+    print(f"to evaluate it: tools/test.py --config YOURS --weights {args.target} MODEL.NAME {model.name}")
 
 
 if __name__ == "__main__":

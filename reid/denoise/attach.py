@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from reid.denoise.dataflow import Dataflow, read_dataflow
 from reid.denoise.denoiser import Denoiser
 from reid.denoise.layers import DenoisedConv2d, DenoisedLayer, DenoisedLinear, denoised_layers
+from reid.denoise.names import group_names
 from reid.denoise.schedule import NoiseSchedule
 from reid.denoise.targets import choose_layers
 
@@ -72,7 +73,9 @@ def attach_denoisers(
         model = swap_layer(model, name, _wrap(layer, t, steps, schedule, _way_to_batch_norm(flow, name)))
     unbiased = [name for name, layer in denoised_layers(model).items() if layer.denoiser.bias is None]
     if unbiased:
-        logger.info("denoisers without a constant (no bias to fold it into): %s", ", ".join(unbiased))
+        logger.info(
+            "denoisers without a constant (no bias to fold it into): %s", ", ".join(group_names(unbiased))
+        )
     return model
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from reid.denoise.dataflow import Dataflow
+from reid.denoise.names import group_names
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def choose_layers(model: nn.Module, targets: str | Sequence[str], flow: Dataflow
     for target in wanted:
         matched = {name for name, layer in layers.items() if _matches(target, name, layer)}
         blocked = sorted(matched & set(obstacles))
-        reasons = "; ".join(f"{name} ({obstacles[name]})" for name in blocked)
+        reasons = _by_reason(blocked, obstacles)
         if blocked and target not in NAMED_SETS:
             raise ValueError(f"'{target}' matches layers that cannot be denoised: {reasons}; exclude them")
         if blocked:
@@ -57,6 +58,13 @@ def choose_layers(model: nn.Module, targets: str | Sequence[str], flow: Dataflow
             f" whole name of a layer, such as '{possible}'"
         )
     return [name for name in dict.fromkeys(flow.order) if name in chosen]
+
+
+def _by_reason(names: list[str], obstacles: dict[str, str]) -> str:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(obstacles[name], []).append(name)
+    return "; ".join(f"{', '.join(group_names(same))} ({reason})" for reason, same in found.items())
 
 
 def _matches(target: str, name: str, layer: nn.Module) -> bool:

@@ -1,7 +1,7 @@
 """Load what is to be compared: a model and the baseline that it came from."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from reid.models.build import build_model_spec, build_preprocessing
 from reid.models.checkpoint import rebuild
 from reid.models.formats import detect_in, import_content, start_from
 from reid.models.read import count_classes, has_header, read_file, state_dict_in
+from reid.models.words import describe_model
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
@@ -45,12 +46,16 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
         model, header, _ = import_content(content, path)
     if header.model.name != cfg.MODEL.NAME:
         raise InputError(
-            f"{path} is a {header.model.name}, MODEL.NAME says {cfg.MODEL.NAME}; use its own config"
+            f"{path} holds {header.model.name}, MODEL.NAME says {cfg.MODEL.NAME}; use its own config, or pass"
+            f" MODEL.NAME {header.model.name}"
         )
+    logger.info(
+        "%s holds %s; what else MODEL says of the network is not read", path, describe_model(header.model)
+    )
     if header.preprocessing != build_preprocessing(cfg):
-        logger.warning(
-            "images are prepared as %s says, not as the configuration does: %s", path, header.preprocessing
-        )
+        own, asked = asdict(header.preprocessing), asdict(build_preprocessing(cfg))
+        changed = [f"{name} {own[name]} instead of {asked[name]}" for name in own if own[name] != asked[name]]
+        logger.info("images are prepared as %s says: %s", path, ", ".join(changed))
     model.spec = replace(model.spec, neck_feat=cfg.TEST.NECK_FEAT)
     return model, header
 

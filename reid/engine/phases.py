@@ -56,8 +56,8 @@ def plan_stages(
     """The stages of a run: baseline training, then denoising.
 
     ``alternating`` spends ``period`` epochs on the denoisers with the backbone frozen, the next ``period``
-    on the backbone with the denoisers frozen, and so on (Appendix A of the DenoiseRep paper). ``joint`` trains
-    both from both losses in every epoch (Eq. 12 as it is written).
+    on the backbone with the denoisers frozen, and so on (Appendix A of the DenoiseRep paper). ``joint``
+    trains both from both losses in every epoch (Eq. 12 as it is written).
 
     Args:
         baseline_epochs: 0 leaves the baseline out.

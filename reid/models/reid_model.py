@@ -125,7 +125,10 @@ class ReIDModel(nn.Module):
     def _reduced(self, spec: ModelSpec) -> tuple[Branch, ...]:
         """Add the layer that reduces the feature, and return the branch that is left."""
         if len(self.branches) > 1:
-            raise InputError(f"{spec.name} has {len(self.branches)} features here; set feat_dim to 0")
+            raise InputError(
+                f"one feature can be reduced, {spec.name} has {len(self.branches)} here; set"
+                " MODEL.REDUCE_FEAT_DIM False"
+            )
         self.reduction = nn.Linear(self.branches[0].dim, spec.feat_dim, bias=False)
         nn.init.xavier_uniform_(self.reduction.weight)
         return (Branch(spec.feat_dim),)

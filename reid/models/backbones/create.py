@@ -21,11 +21,11 @@ TAKES = {
     "gem": (*VISION_TRANSFORMERS, *RESNETS),
 }
 KEYS = {
-    "patch_stride": "MODEL.STRIDE_SIZE",
-    "side": "MODEL.SIE_CAMERA and MODEL.SIE_VIEW",
-    "conv_stem": "MODEL.STEM_CONV",
-    "jigsaw": "MODEL.JPM",
-    "gem": "MODEL.GEM_POOLING",
+    "patch_stride": "another stride of patches (MODEL.STRIDE_SIZE)",
+    "side": "side information (MODEL.SIE_CAMERA, MODEL.SIE_VIEW)",
+    "conv_stem": "a stem of convolutions (MODEL.STEM_CONV)",
+    "jigsaw": "jigsaw branches (MODEL.JPM)",
+    "gem": "generalised-mean pooling (MODEL.GEM_POOLING)",
 }
 
 
@@ -48,7 +48,7 @@ def create_backbone(spec: ModelSpec) -> nn.Module:
         raise InputError(unknown_choice("backbone (MODEL.NAME)", name, BACKBONES))
     for option, names in TAKES.items():
         if getattr(spec, option) and name not in names:
-            raise InputError(f"{name} cannot have {option} ({KEYS[option]}); these can: {', '.join(names)}")
+            raise InputError(f"{name} has no place for {KEYS[option]}; leave it out")
     if spec.gem and spec.jigsaw:
         raise InputError("jigsaw branches (MODEL.JPM) pool no patches; set MODEL.GEM_POOLING False")
     try:

@@ -112,9 +112,13 @@ def detect(shapes: Shapes, family: str | None = None, *, guess: bool = False) ->
         return _read_network(found, prefix, shapes)
     except (KeyError, IndexError, ValueError) as error:
         raise InputError(
-            f"the keys are of the family {found.name}, but no network can be read off them: {error} among"
-            f" {len(shapes)} keys, such as {next(iter(shapes))}"
+            f"the keys are of the family {found.name}, but no network can be read off them: {_fault(error)}"
+            f" ({len(shapes)} keys, such as {next(iter(shapes))})"
         ) from error
+
+
+def _fault(error: Exception) -> str:
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _find_family(shapes: Shapes, family: str | None, guess: bool) -> Family:

@@ -17,6 +17,7 @@ from reid.models.position import PatchLayout
 from reid.models.preprocessing import Preprocessing
 from reid.models.read import read_file, state_dict_in
 from reid.models.reid_model import ReIDModel
+from reid.models.words import config_words, describe_model
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,22 @@ def start_from(model: ReIDModel, tensors: dict[str, Tensor], path: Path, hw_rati
     form = detect_in(tensors, path, guess=True)
     grid = None if form.grid is None else form.grid[2:]
     layout = PatchLayout(grid, hw_ratio, "distilled" in form.parts)
-    report = fill(model, translate(tensors, form, path), path, layout, is_start=True)
-    logger.info("%s: %s", path, report.describe(", "))
+    try:
+        report = fill(model, translate(tensors, form, path), path, layout, is_start=True)
+    except InputError as error:
+        raise InputError(f"{error}{_remedy(form, model)}") from error
+    logger.info("%s: %s", path, report.summarise())
     return report
+
+
+def _remedy(form: FileFormat, model: ReIDModel) -> str:
+    """What to set, where the file is of another network than the model."""
+    try:
+        own = config_words(plan_model(form))
+    except InputError:
+        return ""
+    same = own == config_words(replace(model.spec, neck_feat=form.neck_feat))
+    return "" if same else f"; the file is for {own}"
 
 
 def convert(
@@ -110,7 +124,7 @@ def import_content(content: Any, path: Path) -> Imported:
     tensors = state_dict_in(content, path)
     form = detect_in(tensors, path)
     imported = convert(tensors, form, path)
-    logger.info("%s: %s; %s", path, form.describe(), imported.report.describe(", "))
+    logger.info("%s: %s; %s", path, describe_model(imported.header.model), imported.report.summarise())
     return imported
 
 

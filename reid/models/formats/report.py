@@ -1,10 +1,17 @@
 """What became of every key of a file and of every key of the model."""
 
-import re
-from collections import Counter
 from dataclasses import dataclass, field
 
+from reid.denoise.names import group_names
+
 KINDS = ("matched", "interpolated", "dropped", "missing", "unexpected")
+MEANINGS = {
+    "matched": "taken over as they are",
+    "interpolated": "brought to another grid",
+    "dropped": "known, and of no use here",
+    "missing": "not in the file, left as they start",
+    "unexpected": "known to nobody, and not of the network",
+}
 
 
 @dataclass
@@ -27,20 +34,20 @@ class ImportReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
 
-    def describe(self, separator: str = "\n") -> str:
-        """A line each: how many keys, and their names.
+    def describe(self) -> str:
+        """A line each: how many keys, what became of them, and their names, the uneventful ones last.
 
-        Names that differ only in numbers are written once, with ``*`` for the number and how many there are.
-
-        Args:
-            separator: Between the lines; ``, `` makes one of them, as a log wants.
+        Names that differ only in numbers are written once.
         """
-        return separator.join(self._line(kind) for kind in KINDS)
+        return "\n".join(self._line(kind) for kind in reversed(KINDS))
+
+    def summarise(self) -> str:
+        """The counts, and the names of what was not simply taken over, on one line for a log."""
+        named = [self._line(kind) for kind in KINDS[1:] if getattr(self, kind)]
+        return "; ".join([f"matched: {len(self.matched)}", *named])
 
     def _line(self, kind: str) -> str:
         keys = getattr(self, kind)
-        if not keys:
-            return f"{kind}: 0"
-        counts = Counter(re.sub(r"\.\d+(?=\.)", ".*", key) for key in keys)
-        names = " ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
-        return f"{kind}: {len(keys)}: {names}"
+        return f"{kind}: {len(keys)}" + (
+            f" ({MEANINGS[kind]}): {' '.join(group_names(keys))}" if keys else ""
+        )

@@ -1,0 +1,52 @@
+"""What a model is, for people: in a sentence, and as the configuration that builds it."""
+
+from reid.models.spec import ModelSpec, SideSpec
+
+
+def config_words(spec: ModelSpec) -> str:
+    """The words that build the same network from a configuration, such as ``MODEL.NAME vit_base MODEL.JPM True``."""
+    words = [f"MODEL.NAME {spec.name}"]
+    if spec.patch_stride:
+        words.append('MODEL.STRIDE_SIZE "[{}, {}]"'.format(*spec.patch_stride))
+    for is_set, word in (
+        (spec.side is not None and spec.side.cameras, "MODEL.SIE_CAMERA True"),
+        (spec.side is not None and spec.side.views, "MODEL.SIE_VIEW True"),
+        (spec.conv_stem, "MODEL.STEM_CONV True"),
+        (spec.gem, "MODEL.GEM_POOLING True"),
+        (spec.feat_dim, f"MODEL.REDUCE_FEAT_DIM True MODEL.FEAT_DIM {spec.feat_dim}"),
+        (spec.last_stride != 1 and spec.name.startswith(("resnet", "clip_resnet")), "MODEL.LAST_STRIDE 2"),
+        (spec.neck_feat != "before", f"TEST.NECK_FEAT {spec.neck_feat}"),
+    ):
+        if is_set:
+            words.append(word)
+    if spec.side is not None and spec.side.coef != 3.0:
+        words.append(f"MODEL.SIE_COE {spec.side.coef:g}")
+    if spec.jigsaw is not None:
+        words.append(f"MODEL.JPM True MODEL.SHIFT_NUM {spec.jigsaw.shift}")
+    return " ".join(words)
+
+
+def describe_model(spec: ModelSpec) -> str:
+    """One line: the backbone and what it has beyond its plain form."""
+    parts = [spec.name]
+    if spec.patch_stride:
+        parts.append("patches {} apart down and {} across".format(*spec.patch_stride))
+    if spec.conv_stem:
+        parts.append("a stem of convolutions")
+    if spec.side is not None:
+        parts.append(_describe_side(spec.side))
+    if spec.jigsaw is not None:
+        parts.append(f"{spec.jigsaw.num_parts} jigsaw parts shifted by {spec.jigsaw.shift}")
+    if spec.gem:
+        parts.append("generalised-mean pooling, of exponent 3 where the file has none")
+    if spec.feat_dim:
+        parts.append(f"feature reduced to {spec.feat_dim}")
+    return ", ".join(parts)
+
+
+def _describe_side(side: SideSpec) -> str:
+    whose = f" of {side.dataset}, as the number of identities says" if side.dataset else ""
+    return (
+        f"side information of {len(side.cameras)} cameras and {len(side.views)} views{whose}, factor"
+        f" {side.coef:g}"
+    )
