@@ -1,13 +1,14 @@
 """Gather the denoising loss of every layer during a forward pass; nothing stays on the modules."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from reid.denoise.denoiser import Denoiser, denoisers_by_layer
+from reid.denoise.layers import DenoisedLinear
 
 
 class DenoiseLosses(dict[str, Tensor]):
@@ -27,7 +28,7 @@ class DenoiseLosses(dict[str, Tensor]):
 
 @contextmanager
 def collect_denoise_loss(
-    model: nn.Module, kind: str = "l1", generator: torch.Generator | None = None
+    model: nn.Module, kind: str = "l1", generator: torch.Generator | None = None, share: float = 1.0
 ) -> Iterator[DenoiseLosses]:
     """Collect the loss of each denoiser that runs inside the ``with`` block.
 
@@ -36,40 +37,49 @@ def collect_denoise_loss(
         losses.total.backward()
 
     The losses carry a gradient for the denoisers also under ``torch.no_grad()``, so a label-free step runs
-    the backbone without a graph. A layer that runs several times in the block adds up.
+    the backbone without a graph: then a linear layer with more positions than outputs is folded on the fly
+    (:class:`DenoisedLinear`), and its output is that of its denoiser up to rounding. A layer that runs
+    several times in the block adds up.
 
     Args:
         model: A model with denoisers.
         kind: ``l1``, ``l2`` or ``l1+l2``, see :meth:`Denoiser.loss`.
-        generator: Draws the noise; torch's own by default.
+        generator: Draws the noise and the positions; torch's own by default.
+        share: Of each layer's positions, drawn anew at each call, on which its loss is computed.
 
     Raises:
         ValueError: If the model has no denoisers.
         RuntimeError: At the end of the block, if a denoiser did not run in it: something reads its layer's
             weight without calling the layer, which the denoiser cannot see.
     """
-    denoisers = {name or "model": denoiser for name, denoiser in denoisers_by_layer(model).items()}
+    denoisers = denoisers_by_layer(model)
     if not denoisers:
         raise ValueError("the model has no denoisers; call attach_denoisers first")
     losses = DenoiseLosses()
 
-    def add(name: str, denoiser: Denoiser, args: tuple[Any, ...]) -> None:
-        # Tensors of inference mode can be measured but never carry a gradient.
-        with torch.set_grad_enabled(not torch.is_inference_mode_enabled()):
-            loss = denoiser.loss(args[0], kind, generator)
-            # The sum too, or a layer's second call would end its gradient.
-            losses[name] = losses[name] + loss if name in losses else loss
+    def watch(name: str, denoiser: Denoiser) -> Callable[..., None]:
+        def add(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+            (features,) = (*args, *options.values())
+            # Tensors of inference mode can be measured but never carry a gradient.
+            with torch.set_grad_enabled(not torch.is_inference_mode_enabled()):
+                loss = denoiser.loss(features, kind, generator, share)
+                # The sum too, or a layer's second call would end its gradient.
+                losses[name] = losses[name] + loss if name in losses else loss
 
-    handles = [
-        denoiser.register_forward_pre_hook(lambda module, args, name=name: add(name, module, args))
-        for name, denoiser in denoisers.items()
-    ]
-    try:
+        return add
+
+    with ExitStack() as stack:
+        for name, denoiser in denoisers.items():
+            layer = model.get_submodule(name)
+            watched: nn.Module = denoiser
+            if isinstance(layer, DenoisedLinear):
+                # What enters the layer enters its denoiser, which is not called where the layer folds.
+                watched, layer.folds = layer, True
+                stack.callback(setattr, layer, "folds", False)
+            hook = watch(name or "model", denoiser)
+            stack.enter_context(watched.register_forward_pre_hook(hook, with_kwargs=True))
         yield losses
-    finally:
-        for handle in handles:
-            handle.remove()
-    missing = sorted(set(denoisers) - set(losses))
+    missing = sorted({name or "model" for name in denoisers} - set(losses))
     if missing:
         raise RuntimeError(
             f"denoised layers that did not run: {', '.join(missing)}; leave them out of targets"

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from reid.denoise.schedule import NoiseSchedule
 
 LOSSES = ("l1", "l2", "l1+l2")
+DISTANCES = {"l1": F.l1_loss, "l2": F.mse_loss}
 
 
 class Denoiser(nn.Module):
@@ -77,7 +78,13 @@ class Denoiser(nn.Module):
             features = scale * features - c1 * self.predict(features)
         return features
 
-    def loss(self, features: Tensor, kind: str = "l1", generator: torch.Generator | None = None) -> Tensor:
+    def loss(
+        self,
+        features: Tensor,
+        kind: str = "l1",
+        generator: torch.Generator | None = None,
+        share: float = 1.0,
+    ) -> Tensor:
         """The distance of the predicted noise from the noise that was mixed in, a mean over elements.
 
             X_t = sqrt(abar_t) X + sqrt(1 - abar_t) eps,  eps ~ N(0, I)
@@ -88,26 +95,47 @@ class Denoiser(nn.Module):
         only, because a backbone could lower this loss by shrinking its features to nothing. Computed in
         float32 at least, whatever the autocast.
 
+        A position is a token of an image or a cell of a map, and all n of a batch have the same W_D and b_D.
+        So a share of them will do: with P drawn without replacement and r the mean distance of one position,
+
+            L = 1/|P| sum_{p in P} r_p      |P| = round(share n), at least 1      E[L] = 1/n sum_p r_p
+
+        Its cost falls with the share; its gradient has the same mean and more variance.
+
         Args:
             features: What enters the denoiser, d channels at ``channel_dim``.
             kind: One of l1, l2, l1+l2.
-            generator: Draws t and eps; on the features' device. Default: torch's own.
+            generator: Draws the positions, t and eps; on the features' device. Default: torch's own.
+            share: Of the positions, in (0, 1]; 1 takes all.
 
         Returns:
             A scalar.
 
         Raises:
-            ValueError: If ``kind`` is unknown.
+            ValueError: If ``kind`` is unknown or ``share`` outside its range.
         """
         if kind not in LOSSES:
             raise ValueError(f"the denoising loss must be one of {', '.join(LOSSES)}, got '{kind}'")
+        if not 0 < share <= 1:
+            raise ValueError(f"the share of positions must be in (0, 1], got {share}")
         dtype = torch.promote_types(features.dtype, torch.float32)
         with torch.autocast(features.device.type, enabled=False):
-            clean = features.detach().to(dtype)
+            clean = self._draw_positions(features.detach(), share, generator).to(dtype)
             noise = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=dtype)
-            error = self.predict(self.schedule.diffuse(clean, noise, self._draw_t(clean, generator))) - noise
-            parts = {"l1": error.abs().mean, "l2": error.square().mean}
-            return torch.stack([parts[name]() for name in kind.split("+")]).sum()
+            predicted = self.predict(self.schedule.diffuse(clean, noise, self._draw_t(clean, generator)))
+            return torch.stack([DISTANCES[name](predicted, noise) for name in kind.split("+")]).sum()
+
+    def _draw_positions(self, features: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
+        """A share of the positions, in random order: (m, d), or (d, m, 1) with the channels at -3."""
+        rows = features.movedim(self.channel_dim, -1)  # (..., d)
+        total = rows.shape[:-1].numel()
+        wanted = max(1, round(share * total))
+        if wanted >= total:
+            return features
+        numbers = torch.randperm(total, generator=generator, device=rows.device)[:wanted]
+        # Indexing copies these rows alone, where a reshape would copy a whole map.
+        chosen = rows[torch.unravel_index(numbers, rows.shape[:-1])]
+        return chosen if self.channel_dim == -1 else chosen.T[..., None]
 
     def _draw_t(self, features: Tensor, generator: torch.Generator | None) -> int:
         """One of this layer's steps, each as likely; the only one needs no draw."""

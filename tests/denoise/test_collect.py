@@ -77,8 +77,68 @@ def test_nothing_stays_on_the_modules():
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), collect_denoise_loss(model):
         model(torch.zeros(2, 3, 5, 5))
-    assert not any(layer.denoiser._forward_pre_hooks for layer in denoised_layers(model).values())
+    layers = denoised_layers(model).values()
+    assert not any(layer._forward_pre_hooks or layer.denoiser._forward_pre_hooks for layer in layers)
+    assert not model[3].folds
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_folding_without_a_graph_changes_neither_output_nor_losses(steps, bias):
+    """24 positions are more than 5 outputs, so the second layer sees what the folded first one gives."""
+    plain = nn.Sequential(nn.Linear(3, 5, bias=bias), nn.ReLU(), nn.Linear(5, 4, bias=bias)).double()
+    model = attach_denoisers(plain, r"\d", NoiseSchedule(20, 0.01, 0.2), steps=steps)
+    randomise_denoisers(model)
+    tokens = torch.randn(4, 6, 3, dtype=torch.float64)
+    with collect_denoise_loss(model, "l1", torch.Generator().manual_seed(3)) as expected:
+        output = model(tokens)
+    calls = []
+    handles = [model[i].denoiser.register_forward_hook(lambda *_: calls.append(1)) for i in (0, 2)]
+    with collect_denoise_loss(model, "l1", torch.Generator().manual_seed(3)) as losses, torch.no_grad():
+        folded = model(tokens)
+    assert not calls
+    for handle in handles:
+        handle.remove()
+    torch.testing.assert_close(folded, output, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(dict(losses), dict(expected), rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(plain(tokens), output, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("positions", "folds"), [(5, False), (6, True)])
+def test_only_more_positions_than_outputs_are_folded(positions, folds):
+    model, calls = attach_denoisers(nn.Linear(3, 5), ".*"), []
+    model.denoiser.register_forward_hook(lambda *_: calls.append(1))
+    with collect_denoise_loss(model), torch.no_grad():
+        model(torch.randn(positions, 3))
+    assert bool(calls) != folds
+
+
+def test_an_input_passed_by_name_is_measured_too():
+    model = attach_denoisers(nn.Linear(3, 5), ".*")
+    with collect_denoise_loss(model) as losses, torch.no_grad():
+        model(input=torch.randn(2, 3))
+    assert list(losses) == ["model"]
+
+
+def test_a_share_of_the_positions_is_drawn_by_the_generator():
+    model = make()
+    with collect_denoise_loss(model, "l2", torch.Generator().manual_seed(3), share=0.5) as losses:
+        model(IMAGES)
+    generator = torch.Generator().manual_seed(3)
+    output = model[0].plain()(IMAGES)
+    first = model[0].denoiser.loss(output, "l2", generator, 0.5)
+    hidden = model[0].denoiser(output).relu().flatten(1)
+    second = model[3].denoiser.loss(hidden, "l2", generator, 0.5)
+    torch.testing.assert_close(dict(losses), {"0": first, "3": second})
+
+
+def test_a_share_in_a_layer_that_runs_twice_keeps_every_gradient_under_no_grad():
+    model = attach_denoisers(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "0")
+    with collect_denoise_loss(model, share=0.25) as losses, torch.no_grad():
+        model(model(torch.ones(2, 8, 4)))
+    losses.total.backward()
+    assert all(p.grad.abs().sum() > 0 for p in denoiser_parameters(model))
 
 
 def test_a_layer_that_runs_twice_adds_up():

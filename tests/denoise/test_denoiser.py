@@ -83,6 +83,96 @@ def test_losses_by_hand():
     assert losses["l1+l2"] == pytest.approx(losses["l1"] + losses["l2"])
 
 
+class Watched(NoiseSchedule):
+    """Mixes nothing in and keeps what it is given."""
+
+    def diffuse(self, features, noise, t):
+        self.__dict__["seen"] = features
+        return features
+
+
+def positions_seen(channel_dim, share, generator):
+    """The rows that the loss reads of 24 positions, where position p holds p in every channel."""
+    denoiser = Denoiser(3, 5, 1, Watched(20), channel_dim=channel_dim)
+    denoiser.loss(numbered(channel_dim), "l2", generator, share)
+    return denoiser.schedule.seen.movedim(channel_dim, -1).reshape(-1, 3)
+
+
+def numbered(channel_dim):
+    """24 positions of 3 channels: (4, 6, 3) or (4, 3, 2, 3); the value is the position's number."""
+    shape = (4, 6, 3) if channel_dim == -1 else (4, 2, 3, 3)
+    rows = torch.arange(24.0, dtype=torch.float64)[:, None].expand(24, 3)
+    return rows.reshape(shape).movedim(-1, channel_dim)
+
+
+@pytest.mark.parametrize("channel_dim", [-1, -3])
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.25, 6), (0.75, 18), (0.1, 2), (0.001, 1), (0.99, 24), (1, 24), (1.0, 24)]
+)
+def test_a_share_reads_so_many_different_positions(channel_dim, share, expected):
+    rows = positions_seen(channel_dim, share, torch.Generator().manual_seed(0))
+    assert rows.shape == (expected, 3)
+    assert bool((rows == rows[:, :1]).all())
+    assert len(set(rows[:, 0].tolist())) == expected
+
+
+@pytest.mark.parametrize("channel_dim", [-1, -3])
+def test_every_position_takes_its_turn(channel_dim):
+    """Of 400 draws of a quarter, each of 24 positions is in 100, give or take five deviations of 8.7."""
+    generator, counts = torch.Generator().manual_seed(0), torch.zeros(24)
+    for _ in range(400):
+        counts[positions_seen(channel_dim, 0.25, generator)[:, 0].long()] += 1
+    assert counts.min() > 56
+    assert counts.max() < 144
+
+
+@pytest.mark.parametrize(
+    ("kind", "channel_dim"), [("l1", -1), ("l1", -3), ("l2", -1), ("l2", -3), ("l1+l2", -1)]
+)
+def test_loss_and_gradient_of_a_share_are_those_of_all_positions_in_the_mean(kind, channel_dim):
+    """The features grow fourfold over the positions: always the same ones would be far off."""
+    denoiser, generator = make(channel_dim=channel_dim), torch.Generator().manual_seed(5)
+    features = torch.randn(24, 3, generator=generator, dtype=torch.float64)
+    features *= torch.linspace(1, 4, 24)[:, None]
+    features = features.reshape(4, 2, 3, 3).movedim(-1, -3) if channel_dim == -3 else features
+    found = {}
+    for share in (1.0, 0.25):
+        denoiser.zero_grad()
+        loss = torch.stack([denoiser.loss(features, kind, generator, share) for _ in range(400)]).mean()
+        loss.backward()
+        found[share] = loss.item(), denoiser.weight.grad.clone()
+    (whole, gradient), (part, estimate) = found[1.0], found[0.25]
+    # The mean of 400 shares has a deviation of about 2 %.
+    assert part == pytest.approx(whole, rel=0.06)
+    assert (estimate - gradient).norm() < 0.1 * gradient.norm()
+
+
+def test_the_whole_share_draws_what_it_always_drew():
+    denoiser, features = make(), torch.randn(8, 3, dtype=torch.float64)
+    noise = torch.randn(8, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    error = denoiser.predict(SCHEDULE.diffuse(features, noise, 5)) - noise
+    loss = denoiser.loss(features, "l1+l2", torch.Generator().manual_seed(4), 1)
+    torch.testing.assert_close(loss, error.abs().mean() + error.square().mean())
+
+
+@pytest.mark.parametrize("channel_dim", [-1, -3])
+def test_a_share_is_reproducible_and_torchs_own_generator_serves_too(channel_dim):
+    denoiser, features = make(channel_dim=channel_dim), numbered(channel_dim)
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        losses.append(denoiser.loss(features, share=0.25))
+    other = denoiser.loss(features, share=0.25)
+    assert torch.equal(*losses)
+    assert not torch.equal(losses[0], other)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01, float("nan")])
+def test_a_share_outside_its_range_is_refused(share):
+    with pytest.raises(ValueError, match=rf"share of positions must be in \(0, 1\], got {share}"):
+        make().loss(torch.zeros(4, 3, dtype=torch.float64), share=share)
+
+
 def test_the_loss_sends_no_gradient_into_the_features():
     features = torch.randn(5, 3, requires_grad=True, dtype=torch.float64)
     denoiser = make()

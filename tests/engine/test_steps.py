@@ -3,7 +3,7 @@ import torch
 from denoisers import randomise_denoisers
 
 from reid.data import Batch
-from reid.denoise import attach_denoisers, denoiser_parameters
+from reid.denoise import attach_denoisers, collect_denoise_loss, denoiser_parameters
 from reid.engine.phases import BACKBONE, BASELINE, DENOISERS, LABEL_FREE, Freezer
 from reid.engine.steps import DenoiseWeight, LabelLoss, TextTarget, compute_loss
 from reid.losses import IdentityTripletLoss, batch_hard_triplet
@@ -52,6 +52,20 @@ def test_label_free_is_the_denoising_loss_and_trains_denoisers_only():
     found = gradients(model)
     assert found["denoisers"] > 0
     assert found["backbone"] == 0
+
+
+@pytest.mark.parametrize("phase", [LABEL_FREE, DENOISERS], ids=lambda phase: phase.name)
+def test_the_loss_is_computed_on_a_share_of_the_positions(phase):
+    model, found = make(phase), []
+    for share in (1.0, 0.5, 0.5):
+        torch.manual_seed(1)
+        label_loss, denoise = LabelLoss(IdentityTripletLoss()), DenoiseWeight("l2", 0.25, share)
+        found.append(compute_loss(model, BATCH, phase, label_loss, denoise).parts["denoise"].item())
+    torch.manual_seed(1)
+    with collect_denoise_loss(model, "l2", share=0.5) as losses, torch.no_grad():
+        model.embed(IMAGES)
+    assert found[1] == found[2] == pytest.approx(losses.total.item(), rel=1e-5)
+    assert found[0] != found[1]
 
 
 def test_denoiser_phase_is_equation_12():

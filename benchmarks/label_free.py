@@ -1,0 +1,126 @@
+"""Label-free training against plain training: what one step costs, interleaved in one run.
+
+A plain step is identity and triplet loss, forward, backward and SGD. A label-free step runs the denoised
+network without a graph and steps the denoisers of all MLP layers by AdamW: on all positions, and on a share.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
+
+import torch
+from attention import NAMES, load
+from support import count, describe_machine
+
+from reid.data import Batch
+from reid.denoise import attach_denoisers, gather_statistics
+from reid.engine.optimizer import OptimizerSpec, create_optimizer
+from reid.engine.phases import BASELINE, LABEL_FREE, Freezer, Phase
+from reid.engine.steps import DenoiseWeight, LabelLoss, compute_loss
+from reid.evaluation import format_table
+from reid.losses import IdentityTripletLoss
+from reid.models import ModelSpec, ReIDModel
+from reid.utils.cli import OneLineParser, run_tool
+
+SIZE, CLASSES = (256, 128), 751
+BATCHES = 4  # of a statistics pass, which copies the model once
+
+
+def main(words: Sequence[str]) -> None:
+    parser = OneLineParser(
+        description=__doc__,
+        epilog="example: python benchmarks/label_free.py --batch 16 --rounds 15 --share 0.25",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--name", choices=NAMES, default=NAMES[0], help="the backbone")
+    parser.add_argument("--batch", type=count, default=16, metavar="N", help="images a step")
+    parser.add_argument("--rounds", type=count, default=15, metavar="N", help="timed steps of each row")
+    parser.add_argument("--share", type=_share, default=0.25, help="of the positions, in the third row")
+    parser.add_argument(
+        "--statistics", action="store_true", help="add a row: the pass over images of the closed form"
+    )
+    args = parser.parse_args(words)
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    plain = ReIDModel(ModelSpec(args.name, SIZE, CLASSES)).to(device)
+    denoised = attach_denoisers(plain, "mlp")
+    batch = draw_batch(args.batch, device)
+    label_free = prepare_steps(denoised, LABEL_FREE, OptimizerSpec("AdamW", 4e-4), batch)
+    calls = {
+        "plain training": partial(prepare_steps(plain, BASELINE, OptimizerSpec("SGD", 1e-3), batch), 1.0),
+        "label-free, all positions": partial(label_free, 1.0),
+        f"label-free, a share of {args.share:g}": partial(label_free, args.share),
+    }
+    if args.statistics:
+        calls["statistics, a batch"] = lambda: gather_statistics(denoised, [batch.images] * BATCHES)
+    times = time_in_turns(calls, args.rounds, device)
+    base, *_ = times.values()
+    rows = []
+    for name, seconds in times.items():
+        steps = BATCHES if name.startswith("statistics") else 1
+        ratio = median(own / other for own, other in zip(seconds, base, strict=True))
+        rows.append([name, f"{1000 * median(seconds) / steps:.0f}", f"{ratio / steps:.3f}"])
+    hardware = torch.cuda.get_device_name() if device.type == "cuda" else load()
+    print(f"{args.name}, batch {args.batch}, {args.rounds} rounds; {hardware}; {describe_machine()}")
+    print(format_table(["", "ms/step", "x plain"], rows))
+
+
+def prepare_steps(
+    model: ReIDModel, phase: Phase, spec: OptimizerSpec, batch: Batch
+) -> Callable[[float], None]:
+    """A function that takes one step of ``phase``, given the share of the positions."""
+    freezer = Freezer(model)
+    freezer.enter(phase)
+    trained = freezer.denoisers if phase.trains_denoisers else freezer.backbone
+    optimizer, labels = create_optimizer(spec, trained), LabelLoss(IdentityTripletLoss())
+
+    def step(share: float) -> None:
+        loss = compute_loss(model, batch, phase, labels, DenoiseWeight(share=share))
+        optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        optimizer.step()
+
+    return step
+
+
+def draw_batch(size: int, device: torch.device) -> Batch:
+    """Noise images, four of each identity."""
+    numbers = torch.arange(size, device=device)
+    images = torch.randn(size, 3, *SIZE, device=device)
+    cameras = torch.zeros_like(numbers)
+    return Batch(images, numbers // 4 % CLASSES, cameras, numbers, cameras)
+
+
+def time_in_turns(
+    calls: dict[str, Callable[[], object]], rounds: int, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds of each call, once a round, each round from another one on; a round before them is untimed."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    names, seconds = list(calls), {name: [] for name in calls}
+    for turn in range(-1, rounds):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            wait()
+            start = time.perf_counter()
+            calls[name]()
+            wait()
+            if turn >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def _share(word: str) -> float:
+    try:
+        share = float(word)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, at most 1, got {word[:20]!r}")
+    return share
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(main))
