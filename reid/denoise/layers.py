@@ -60,12 +60,13 @@ class DenoisedLinear(nn.Linear):
 
         For a single pass; :meth:`fuse` computes in float64.
         """
-        denoiser, bias = self.denoiser, self.bias
+        denoiser = self.denoiser
         weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
         with torch.autocast(weight.device.type, enabled=False):
             for t in reversed(denoiser.timesteps):
                 scale, c1 = denoiser.schedule.reverse_coefficients(t)
-                if denoiser.bias is not None:
+                if bias is not None and denoiser.bias is not None:
                     bias = torch.addmv(bias, weight, denoiser.bias, alpha=-c1)
                 weight = torch.addmm(weight, weight, denoiser.weight, beta=scale, alpha=-c1)
         return weight, bias
