@@ -194,6 +194,8 @@ def _wrong_texts(cfg: CfgNode) -> list[str]:
 
 def _wrong_combinations(cfg: CfgNode) -> list[str]:
     faults = []
+    if (cfg.MODEL.STRIDE_SIZE[:1] == [0]) != (cfg.MODEL.STRIDE_SIZE[1:] == [0]):
+        faults.append(f"MODEL.STRIDE_SIZE must be two strides, or [0, 0], got {show(cfg.MODEL.STRIDE_SIZE)}")
     batch, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     if instances > 0 and batch % instances:
         down, up = batch // instances * instances, (batch // instances + 1) * instances

@@ -29,11 +29,13 @@ from reid.engine.train import TrainingRun
 from reid.engine.trainer import TrainerSpec
 from reid.losses.build import build_criterion
 from reid.models import Header, ReIDModel, Training
-from reid.models.build import build_denoise_spec, build_model, build_preprocessing
+from reid.models.build import build_denoise_spec, build_model, build_model_spec, build_preprocessing
 from reid.models.checkpoint import read_header
 from reid.models.header import package_versions
 from reid.models.read import count_classes, read_file, state_dict_in
+from reid.models.spec import ModelSpec
 from reid.models.text_features import load_text_features
+from reid.models.words import config_words
 from reid.utils import InputError, pick_device, seed_everything
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
     side = build_side_spec(cfg, dataset) if trains_backbone or start is None else start.model.side
     seed_everything(cfg.SOLVER.SEED)
     num_classes = relabel(dataset.train.pids)[1] if labelled else _classes_of_weights(cfg)
+    if start is not None and not trains_backbone:
+        _check_same_network(build_model_spec(cfg, num_classes, side), start.model, cfg.MODEL.PRETRAIN_PATH)
     model = build_model(cfg, num_classes, side)
     if cfg.SOLVER.SYNC_BATCHNORM:
         model = synchronise_batchnorm(model, world, device)
@@ -173,6 +177,21 @@ def build_history(cfg: CfgNode, dataset: ReIDDataset, stages: list[Stage]) -> li
         last = Training(**facts, stage=stage.name, epochs=len(stage.phases), before=last)
         history.append(last)
     return history
+
+
+def _check_same_network(asked: ModelSpec, own: ModelSpec, path: str) -> None:
+    """A network that is not trained must be the one of its weights, down to what leaves no key.
+
+    Raises:
+        InputError: Naming what differs, and the words that build the network.
+    """
+    names = ("name", "last_stride", "patch_stride", "conv_stem", "gem", "feat_dim", "jigsaw")
+    differing = [name for name in names if getattr(asked, name) != getattr(own, name)]
+    if differing:
+        raise InputError(
+            f"{path} is denoised as it is, so the network must be its own, but {', '.join(differing)} differ;"
+            f" set {config_words(own)}"
+        )
 
 
 def _classes_of_weights(cfg: CfgNode) -> int:

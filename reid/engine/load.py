@@ -56,6 +56,11 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
         own, asked = asdict(header.preprocessing), asdict(build_preprocessing(cfg))
         changed = [f"{name} {own[name]} instead of {asked[name]}" for name in own if own[name] != asked[name]]
         logger.info("images are prepared as %s says: %s", path, ", ".join(changed))
+    if header.model.adapted and header.model.neck_feat != cfg.TEST.NECK_FEAT:
+        raise InputError(
+            f"{path} was adapted on the feature {header.model.neck_feat} the neck, TEST.NECK_FEAT is"
+            f" {cfg.TEST.NECK_FEAT}; set TEST.NECK_FEAT {header.model.neck_feat}"
+        )
     model.spec = replace(model.spec, neck_feat=cfg.TEST.NECK_FEAT)
     return model, header
 

@@ -87,8 +87,8 @@ class TextEncoder(nn.Module):
                 only the number of tokens must be the same.
 
         Raises:
-            InputError: If open_clip is not installed, the tensors are no text encoder, or one is missing, of
-                another shape or not finite.
+            InputError: If open_clip is not installed, the tensors are no text encoder, one is missing, of
+                another shape or not finite, or the file's own prompt has another number of tokens.
         """
         ids = tokenize_prompt(noun)
         state = _encoder_state(tensors, ids, path)
@@ -105,7 +105,22 @@ class TextEncoder(nn.Module):
         out_dim = state[PROJECTION].shape[1]
         encoder = cls(width, depth, hidden, out_dim, end=int(ids.argmax()))
         load_strictly(encoder, state, path)
+        encoder._check_end(noun, path)
         return encoder.eval().requires_grad_(False)
+
+    def _check_end(self, noun: str, path: Path) -> None:
+        """The prompt that a file keeps must end where the noun's does: what follows its end is all alike."""
+        suffix = self.token_suffix[0]
+        filled = (suffix != suffix[-1]).any(1).nonzero().flatten()
+        # A suffix that is filled up to its very end is no prompt's; nothing can be read off it.
+        if not len(filled) or int(filled[-1]) + 2 >= len(suffix):
+            return
+        found = NUM_PREFIX + NUM_LEARNED + int(filled[-1])
+        if found != self.end:
+            raise InputError(
+                f"{path} keeps a prompt that ends at token {found}, with the noun '{noun}' it would end at"
+                f" {self.end}; leave out --noun, or name one of as many tokens"
+            )
 
     def prompts(self, context: Tensor) -> Tensor:
         """Put learned words (B, 4, D) into the prompt, which gives (B, 77, D)."""

@@ -7,7 +7,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from reid.models.backbones import Branch, branches_of, create_backbone, patch_grid, takes_side_information
+from reid.models.backbones import (
+    LEAST_SIDE,
+    Branch,
+    branches_of,
+    create_backbone,
+    patch_grid,
+    takes_side_information,
+)
 from reid.models.embedding import EmbeddingDenoiser
 from reid.models.neck import BNNeck
 from reid.models.output import BranchOutput, ReIDOutput
@@ -45,6 +52,10 @@ class ReIDModel(nn.Module):
             raise InputError(
                 f"{spec.name} works at one image size: the preprocessing's {list(preprocessing.size)}"
                 f" (INPUT.SIZE_TEST) must equal {list(spec.image_size)} (INPUT.SIZE_TRAIN)"
+            )
+        if preprocessing and min(preprocessing.size) < LEAST_SIDE and not patch_grid(self.backbone):
+            raise InputError(
+                f"{spec.name} needs images of {LEAST_SIDE} pixels and more, got {preprocessing.size}"
             )
         self.branches = branches_of(self.backbone)
         self.reduction: nn.Linear | None = None
@@ -116,11 +127,28 @@ class ReIDModel(nn.Module):
         self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Map images (B, 3, H, W) to one feature (B, D) a branch, before the necks."""
+        # Of a graph that is being traced nothing is known yet.
+        if isinstance(images, Tensor):
+            self._check_images(images)
         sides = (camids, viewids) if takes_side_information(self.backbone) else ()
         feats = self.backbone(images, *sides)
         if self.reduction is not None:
             return (self.reduction(feats),)
         return feats if len(self.branches) > 1 else (feats,)
+
+    def _check_images(self, images: Tensor) -> None:
+        """Refuse what would be answered with features of another picture.
+
+        Raises:
+            InputError: If the images are no batch, there is none, or they are of another size than the one that
+                the backbone's positions belong to.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not len(images):
+            raise InputError(f"images must be (B, 3, H, W) with at least one, got {tuple(images.shape)}")
+        if patch_grid(self.backbone) and tuple(images.shape[2:]) != self.spec.image_size:
+            raise InputError(
+                f"{self.spec.name} was built for images of {self.spec.image_size}, got {tuple(images.shape[2:])}"
+            )
 
     def _reduced(self, spec: ModelSpec) -> tuple[Branch, ...]:
         """Add the layer that reduces the feature, and return the branch that is left."""

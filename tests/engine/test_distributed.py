@@ -131,7 +131,7 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 
 
 def test_one_gpu_for_all_is_refused():
-    with pytest.raises(InputError, match="MODEL.DEVICE must be cuda or auto with 2 processes, got cuda:1"):
+    with pytest.raises(InputError, match=r"MODEL.DEVICE must be cuda or auto with 2 processes, got cuda:1"):
         World(0, 2).device(torch.device("cuda", 1))
     assert World(1, 2).device(torch.device("cpu")) == torch.device("cpu")
 

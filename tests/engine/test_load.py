@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 import torch
 from small import small_config
@@ -33,14 +35,19 @@ def test_the_neck_feature_is_the_configurations(weights, tmp_path):
 
 def test_another_backbone_is_refused(weights, tmp_path):
     cfg = small_config(tmp_path, tmp_path, "MODEL.NAME", "resnet10")
-    with pytest.raises(InputError, match=r"is a vit_micro, MODEL\.NAME says resnet10"):
+    with pytest.raises(
+        InputError, match=r"holds vit_micro, MODEL\.NAME says resnet10; .* pass MODEL\.NAME vit"
+    ):
         load_for_test(cfg, weights)
 
 
-def test_other_preprocessing_is_named(weights, tmp_path, caplog):
+def test_other_preprocessing_is_named(weights, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
     cfg = small_config(tmp_path, tmp_path, "INPUT.PIXEL_MEAN", "[0.4, 0.4, 0.4]")
-    load_for_test(cfg, weights)
-    assert "not as the configuration does" in caplog.text
+    with caplog.at_level("INFO", logger="reid"):
+        load_for_test(cfg, weights)
+    expected = f"images are prepared as {weights} says: mean (0.5, 0.5, 0.5) instead of (0.4, 0.4, 0.4)"
+    assert expected in caplog.text
 
 
 def test_a_state_dict_alone_is_read_into_the_configurations_model(tmp_path):
@@ -117,3 +124,10 @@ def test_what_a_file_lacks_is_not_evaluated_at_random(tmp_path, words, key):
     with pytest.raises(InputError, match=f"lacks .* keys of what the configuration evaluates, such as {key}"):
         load_for_test(small_config(tmp_path, tmp_path, *words), tmp_path / "plain.pth")
     load_for_test(small_config(tmp_path, tmp_path), tmp_path / "plain.pth")
+
+
+def test_an_adapted_model_keeps_the_feature_that_it_was_adapted_on(tmp_path):
+    spec = ModelSpec("vit_micro", (32, 32), 3, adapted=True)
+    save_checkpoint(tmp_path / "adapted.pth", ReIDModel(spec), Header(spec, PREPROCESSING))
+    with pytest.raises(InputError, match="adapted on the feature before the neck, TEST.NECK_FEAT is after"):
+        load_for_test(small_config(tmp_path, tmp_path, "TEST.NECK_FEAT", "after"), tmp_path / "adapted.pth")

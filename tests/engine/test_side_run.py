@@ -17,7 +17,16 @@ from reid.data import load_dataset
 from reid.engine.build import build_run
 from reid.engine.build_data import build_side_spec
 from reid.engine.side import knows_cameras_of, log_unknown
-from reid.models import SideSpec, load_checkpoint, load_model
+from reid.models import (
+    Header,
+    ModelSpec,
+    Preprocessing,
+    ReIDModel,
+    SideSpec,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+)
 from reid.models.text_features import save_text_features
 from reid.utils import InputError
 from reid.utils.cli import run_tool
@@ -171,3 +180,21 @@ def test_the_log_counts_images_whose_camera_is_not_in_the_table(people, caplog, 
     log_unknown(SideSpec((0, 1), dataset="market1501"), "market1501", records)
     log_unknown(None, "market1501", records)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "differing"),
+    [
+        (["MODEL.GEM_POOLING", "True"], "gem"),
+        (["MODEL.JPM", "True", "MODEL.SHIFT_NUM", "3"], "jigsaw"),
+        (["MODEL.REDUCE_FEAT_DIM", "True"], "feat_dim"),
+    ],
+)
+def test_a_network_that_is_only_denoised_must_be_the_one_of_its_weights(people, tmp_path, words, differing):
+    spec = ModelSpec("vit_micro", (32, 32), 8)
+    preprocessing = Preprocessing((32, 32), (0.5,) * 3, (0.5,) * 3)
+    save_checkpoint(tmp_path / "plain.pth", ReIDModel(spec), Header(spec, preprocessing))
+    start = ["SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(tmp_path / "plain.pth")]
+    with pytest.raises(InputError, match=f"{differing} differ; set MODEL.NAME vit_micro"):
+        build_run(small_config(people, tmp_path / "run", *words, *start))
+    build_run(small_config(people, tmp_path / "run", *start))

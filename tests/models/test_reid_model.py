@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reid.models import ModelSpec, ReIDModel, ReIDOutput
+from reid.models import JigsawSpec, ModelSpec, Preprocessing, ReIDModel, ReIDOutput
 from reid.utils import InputError
 
 IMAGES = torch.randn(4, 3, 64, 32, generator=torch.Generator().manual_seed(0))
@@ -112,3 +112,30 @@ def test_a_model_without_preprocessing_says_so():
 def test_an_unknown_backbone_is_refused():
     with pytest.raises(InputError, match="unknown backbone"):
         ReIDModel(ModelSpec("vit_tiny", (64, 32), 7))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(2, 3, 32, 64), r"built for images of \(64, 32\), got \(32, 64\)"),
+        (torch.zeros(0, 3, 64, 32), "with at least one, got"),
+        (torch.zeros(3, 64, 32), r"must be \(B, 3, H, W\)"),
+    ],
+)
+def test_images_that_the_positions_do_not_belong_to_are_refused(images, message):
+    model = ReIDModel(ModelSpec("vit_micro", (64, 32), 3)).eval()
+    for call in (model, model.embed):
+        with pytest.raises(InputError, match=message):
+            call(images)
+
+
+def test_a_convolutional_network_refuses_images_of_a_few_pixels():
+    with pytest.raises(InputError, match="resnet10 cannot be built: .* at least 32 pixels"):
+        ReIDModel(ModelSpec("resnet10", (16, 16), 3))
+    with pytest.raises(InputError, match="osnet_x0_25 needs images of 32 pixels and more"):
+        ReIDModel(ModelSpec("osnet_x0_25", (64, 32), 3), Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3))
+
+
+def test_several_features_are_not_reduced():
+    with pytest.raises(InputError, match=r"vit_micro has 5 here; set MODEL.REDUCE_FEAT_DIM False"):
+        ReIDModel(ModelSpec("vit_micro", (64, 32), 3, feat_dim=8, jigsaw=JigsawSpec()))

@@ -12,6 +12,8 @@ from reid.models.spec import ModelSpec
 from reid.utils import InputError, unknown_choice
 
 BACKBONES = (*VISION_TRANSFORMERS, *CLIP_VITS, *SWINS, *RESNETS, *CLIP_RESNETS, *OSNETS)
+# Below it the last maps of a convolutional network are nothing, or a single cell without a deviation.
+LEAST_SIDE = 32
 # Which backbones an option of the specification means something to.
 TAKES = {
     "patch_stride": (*VISION_TRANSFORMERS, *CLIP_VITS),
@@ -66,6 +68,8 @@ def _create(spec: ModelSpec) -> nn.Module:
         return clip_vit(spec)
     if spec.name in SWINS:
         return create_swin(spec)
+    if min(spec.image_size) < LEAST_SIDE:
+        raise InputError(f"an image must have sides of at least {LEAST_SIDE} pixels, got {spec.image_size}")
     if spec.name in RESNETS:
         return create_resnet(spec)
     if spec.name in CLIP_RESNETS:

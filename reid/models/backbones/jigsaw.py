@@ -38,8 +38,9 @@ class JigsawVisionTransformer(ReIDVisionTransformer):
         patches, parts = self.patch_embed.num_patches, jigsaw.num_parts
         if patches < max(parts, jigsaw.shift, jigsaw.num_groups + 1):
             raise InputError(
-                f"jigsaw branches (MODEL.JPM) of {parts} parts, shifted by {jigsaw.shift}, need more than"
-                f" {patches} patches; use larger images or smaller numbers"
+                f"jigsaw branches (MODEL.JPM) need at least as many patches as parts ({parts}) and as the"
+                f" shift ({jigsaw.shift}), and more than groups ({jigsaw.num_groups}), got {patches}; use"
+                " larger images"
             )
         self.jigsaw = jigsaw
         self.global_branch = nn.Sequential(self.blocks[-1], self.norm)

@@ -33,7 +33,7 @@ class PatchEmbed(nn.Module):
 
     Raises:
         InputError: If the image is smaller than a patch, sides are no multiples of it where patches do not
-            overlap, or a stem of convolutions is to have a stride of its own.
+            overlap, pixels would lie between patches, or a stem of convolutions is to have its own stride.
     """
 
     def __init__(
@@ -75,6 +75,8 @@ def _check(size: tuple[int, int], patch: int, stride: tuple[int, int], conv_stem
         raise InputError(f"an image must have sides of at least a patch ({patch} pixels), got {shown}")
     if stride == (patch, patch) and (size[0] % patch or size[1] % patch):
         raise InputError(f"image sides must be multiples of the patch ({patch} pixels), got {shown}")
+    if max(stride) > patch:
+        raise InputError(f"the stride of patches must be at most their side, {patch} pixels, got {stride}")
     if conv_stem and stride != (patch, patch):
         raise InputError(
             f"a stem of convolutions (MODEL.STEM_CONV) needs the patch's own stride {patch}, got {stride}"

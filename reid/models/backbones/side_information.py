@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from reid.models.spec import SideSpec
+from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,14 @@ class SideInformation(nn.Module):
 
         Returns:
             (B, D).
+
+        Raises:
+            InputError: If there is not one whole number for each image.
         """
+        for name, numbers in (("camids", camids), ("viewids", viewids)):
+            # Of a graph that is being traced nothing is known yet.
+            if isinstance(numbers, Tensor) and isinstance(images, Tensor):
+                _check(name, numbers, len(images))
         self._tell_once(camids, viewids)
         counts = (max(len(self.spec.cameras), 1), max(len(self.spec.views), 1))
         table = self.embed.unflatten(0, counts)  # (C, V, D)
@@ -65,6 +73,15 @@ class SideInformation(nn.Module):
         if absent and not self._is_told:
             self._is_told = True
             logger.warning("no %s are given: the mean of their embeddings is used", " and ".join(absent))
+
+
+def _check(name: str, numbers: Tensor, count: int) -> None:
+    """Refuse what would be broadcast or rounded to other cameras than were meant."""
+    if numbers.shape != (count,) or numbers.dtype not in (torch.int64, torch.int32):
+        raise InputError(
+            f"{name} must be {count} whole numbers, one an image, got {tuple(numbers.shape)} of"
+            f" {numbers.dtype}"
+        )
 
 
 def _places(known: Tensor, count: int, numbers: Tensor | None) -> Tensor | int:

@@ -117,11 +117,15 @@ def test_every_family_of_the_tables_has_its_names():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet10", {"patch_stride": (12, 12)}, r"cannot have patch_stride \(MODEL.STRIDE_SIZE\)"),
-        ("resnet10", {"jigsaw": JigsawSpec()}, r"cannot have jigsaw \(MODEL.JPM\)"),
-        ("osnet_x0_25", {"gem": True}, r"cannot have gem \(MODEL.GEM_POOLING\)"),
-        ("swin_tiny", {"side": SideSpec((0, 1))}, r"cannot have side \(MODEL.SIE_CAMERA"),
-        ("clip_vit_micro", {"conv_stem": True}, r"cannot have conv_stem \(MODEL.STEM_CONV\)"),
+        (
+            "resnet10",
+            {"patch_stride": (12, 12)},
+            r"another stride of patches \(MODEL.STRIDE_SIZE\)",
+        ),
+        ("resnet10", {"jigsaw": JigsawSpec()}, r"no place for jigsaw branches \(MODEL.JPM\); leave it out"),
+        ("osnet_x0_25", {"gem": True}, r"no place for generalised-mean pooling \(MODEL.GEM_POOLING\)"),
+        ("swin_tiny", {"side": SideSpec((0, 1))}, r"no place for side information \(MODEL.SIE_CAMERA"),
+        ("clip_vit_micro", {"conv_stem": True}, r"no place for a stem of convolutions \(MODEL.STEM_CONV\)"),
         ("vit_micro", {"gem": True, "jigsaw": JigsawSpec()}, "set MODEL.GEM_POOLING False"),
         ("vit_micro", {"conv_stem": True, "patch_stride": (4, 4)}, "needs the patch's own stride 8"),
     ],

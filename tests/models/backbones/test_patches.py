@@ -43,6 +43,7 @@ def test_a_stem_of_convolutions_halves_the_image_and_its_patches_cover_as_many_p
     [
         ((8, 32), {}, r"sides of at least a patch \(16 pixels\), got 8x32"),
         ((40, 32), {}, r"multiples of the patch \(16 pixels\), got 40x32"),
+        ((64, 32), {"stride": (17, 16)}, "must be at most their side, 16 pixels, got"),
         (
             (64, 32),
             {"conv_stem": True, "stride": (12, 12)},

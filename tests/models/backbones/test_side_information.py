@@ -69,3 +69,12 @@ def test_only_the_table_is_a_weight():
 def test_a_table_of_nothing_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         SideSpec(**arguments)
+
+
+@pytest.mark.parametrize(
+    "camids", [torch.tensor([1]), torch.tensor([1, 2, 1, 2]), torch.tensor([1.0, 2.0, 1.0]), torch.tensor(1)]
+)
+def test_cameras_that_would_be_spread_or_rounded_are_refused(camids):
+    side = make(SideSpec((1, 2)), [0.0, 1.0])
+    with pytest.raises(InputError, match="camids must be 3 whole numbers, one an image"):
+        side(IMAGES, camids, None)
