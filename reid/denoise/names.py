@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.|$)")
+NUMBER = re.compile(r"(?:(?<=\.)|^)(?:0|[1-9][0-9]{0,8})(?=\.|$)")
 
 
 def group_names(names: Iterable[str]) -> list[str]:
@@ -15,20 +15,24 @@ def group_names(names: Iterable[str]) -> list[str]:
         >>> group_names(["blocks.0.fc1", "blocks.1.fc1", "norm", "a.0.b.1", "a.1.b.0"])
         ['blocks.{0-1}.fc1', 'norm', 'a.*.b.* (2)']
     """
-    groups: dict[str, list[tuple[int, ...]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
     for name in names:
         numbers = tuple(int(number) for number in NUMBER.findall(name))
-        groups.setdefault(NUMBER.sub("{}", name), []).append(numbers)
-    return [_write(pattern, found) for pattern, found in groups.items()]
+        groups.setdefault(tuple(NUMBER.split(name)), []).append(numbers)
+    return [_write(words, found) for words, found in groups.items()]
 
 
-def _write(pattern: str, found: list[tuple[int, ...]]) -> str:
+def _write(words: tuple[str, ...], found: list[tuple[int, ...]]) -> str:
     places = [sorted(set(numbers)) for numbers in zip(*found, strict=True)]
     varying = sum(len(numbers) > 1 for numbers in places)
     if varying > 1:
-        words = ["*" if len(numbers) > 1 else str(numbers[0]) for numbers in places]
-        return f"{pattern.format(*words)} ({len(found)})"
-    return pattern.format(*(_range(numbers) for numbers in places))
+        return f"{_join(words, [str(n[0]) if len(n) == 1 else '*' for n in places])} ({len(found)})"
+    return _join(words, [_range(numbers) for numbers in places])
+
+
+def _join(words: tuple[str, ...], numbers: list[str]) -> str:
+    """The words with a number between each two."""
+    return "".join(word + number for word, number in zip(words, [*numbers, ""], strict=True))
 
 
 def _range(numbers: list[int]) -> str:

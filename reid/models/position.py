@@ -41,7 +41,7 @@ def resize_position_embedding(
         layout: Of the embedding.
 
     Raises:
-        InputError: If the shape is another, or N tokens do not form a grid of that ratio.
+        InputError: If the shape is another, or N tokens do not form that grid or one of that ratio.
     """
     if embedding.ndim == 2:
         embedding = embedding[None]
@@ -53,6 +53,8 @@ def resize_position_embedding(
     count, dim = patches.shape[1:]
     height = int((count * layout.hw_ratio) ** 0.5)
     height, width = layout.grid or (height, height // layout.hw_ratio)
+    if layout.grid and height * width != count:
+        raise InputError(f"{count} position embeddings do not fill a grid of {height} x {width} patches")
     if height * width != count or not count:
         raise InputError(
             f"{count} position embeddings form no grid of height {layout.hw_ratio} times the width;"

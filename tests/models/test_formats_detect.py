@@ -173,8 +173,8 @@ def test_fastreid_ranks_behind_its_neck_where_there_is_one(heads, expected):
     assert (form.neck_feat, form.feature_dim, form.parts) == expected
 
 
-def test_the_first_family_that_fits_is_taken_only_where_that_is_asked_for():
-    assert detect(BACKBONE, guess=True).family.name == "ssl-pretraining"
+def test_ours_or_the_first_family_that_fits_is_taken_only_where_that_is_asked_for():
+    assert detect(BACKBONE, guess=True).family.name == "ours"
     assert detect(resnet(), guess=True).family.name == "torchreid"
 
 

@@ -136,8 +136,11 @@ def test_the_log_names_what_was_not_simply_taken_over(tmp_path, caplog, monkeypa
     with caplog.at_level("INFO", logger="reid"):
         path = save(tmp_path, from_timm(size=(128, 64)))
         load_pretrained(make(), path, 2)
-    assert f"{path}: matched: 53: " in caplog.text
-    assert ", interpolated: 1: pos_embed, dropped: 2: head.weight head.bias, missing: 6: " in caplog.text
+    expected = (
+        "matched: 53; interpolated: 1 (brought to another grid): pos_embed; dropped: 2 (known, and of no use"
+        " here): head.weight head.bias; missing: 6 (not in the file, left as they start): neck.weight"
+    )
+    assert f"{path}: {expected}" in caplog.text
 
 
 def test_a_file_without_a_state_dict_is_refused_with_what_it_holds(tmp_path):
@@ -173,7 +176,7 @@ def test_an_import_is_logged_in_one_line(small_file, caplog, monkeypatch):
     with caplog.at_level("INFO", logger="reid"):
         import_content(small_file, PATH)
     (record,) = [r for r in caplog.records if r.name.startswith("reid.models.formats")]
-    assert record.getMessage().startswith("peer.pth: torchreid: osnet of 2-2-2 blocks and width 128; ")
+    assert record.getMessage().startswith("peer.pth: osnet_x0_25; matched: 566; dropped: 1 (known, and of")
     assert "\n" not in record.getMessage()
 
 

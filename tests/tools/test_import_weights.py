@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,8 +51,8 @@ def state():
 
 def counts(printed):
     """How many keys the report puts into each of its lists."""
-    lines = (line.split(":") for line in printed.splitlines()[1:6])
-    return {kind: int(count) for kind, count, *_ in lines}
+    lines = (re.match(r"(\w+): (\d+)", line) for line in printed.splitlines()[1:6])
+    return {match[1]: int(match[2]) for match in lines}
 
 
 def save(folder, content):
@@ -64,8 +65,10 @@ def test_a_file_becomes_a_checkpoint_with_a_report(run, state, tmp_path):
     result = run(save(tmp_path, wrapped), tmp_path / "new" / "ours.pth", "--size", 128, 64, "--classes", 5)
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines()[0].startswith("torchreid: osnet of 2-2-2 blocks and width 128; images of")
-    assert "\ndropped: 1: classifier.bias\n" in result.out
-    assert result.out.endswith("ours.pth, for MODEL.NAME osnet_x0_25 TEST.NECK_FEAT before\n")
+    assert "\ndropped: 1 (known, and of no use here): classifier.bias\n" in result.out
+    assert "\nmodel: osnet_x0_25\n" in result.out
+    assert "ours.pth; to train on from it: MODEL.NAME osnet_x0_25\n" in result.out
+    assert result.out.endswith("ours.pth MODEL.NAME osnet_x0_25\n")
     assert "images: 128x64, bilinear, mean (0.485, 0.456, 0.406)" in result.out
     model, header = load_checkpoint(tmp_path / "new" / "ours.pth")
     assert (header.model.name, header.model.num_classes, header.preprocessing.size) == (
@@ -97,7 +100,7 @@ def test_safetensors_of_timm_need_no_wrapper_and_the_report_names_all_keys_once(
     result = run(tmp_path / "model.safetensors", tmp_path / "ours.safetensors", "--size", 64, 32, "--gem")
     assert (result.code, result.err) == (0, "")
     assert every_key_is_in_one_list(state, result.out)
-    assert "\ndropped: 2: fc.bias fc.weight\n" in result.out
+    assert "\ndropped: 2 (known, and of no use here): fc.bias fc.weight\n" in result.out
     _, header = load_checkpoint(tmp_path / "ours.safetensors")
     assert (header.model.name, header.model.gem, header.model.last_stride) == ("resnet18", True, 2)
 
@@ -185,7 +188,11 @@ REFUSED = {
     "a size of nothing": (saved(dict), ["--size", "0", "64"], "1..4096 pixels, got (0, 64)"),
     "views without side information": (saved(dict), ["--views", "2"], "leave out --views and --sie-coef"),
     "a shift without jigsaw branches": (saved(dict), ["--shift", "5"], "leave out --shift"),
-    "pooling that it cannot have": (saved(dict), ["--gem"], "osnet_x0_25 cannot have gem"),
+    "pooling that it cannot have": (
+        saved(dict),
+        ["--gem"],
+        "peer.pth: osnet_x0_25 has no place for gen",
+    ),
     "a tensor alone": (saved(lambda s: s["fc.0.bias"]), [], "must hold a state dict, got Tensor"),
 }
 

@@ -8,7 +8,7 @@ from typing import Literal
 from reid.models.formats.families import CONV_STEM, FAMILIES, RESNET, SWIN, Family
 from reid.models.formats.grid import GRIDS, PatchGrid
 from reid.models.formats.images import ImageRule, image_rule
-from reid.models.formats.keys import Shapes, count_numbered, has_match, has_prefix
+from reid.models.formats.keys import Shapes, axis, count_numbered, has_match, has_prefix, printable
 from reid.utils import InputError
 
 # Cameras and views of the data sets that carry side information, by their number of training identities.
@@ -54,6 +54,7 @@ class FileFormat:
         neck_feat: Whether its own evaluation ranks features before or after the neck.
         generation: Of fast-reid's heads: 1 until August 2020, 2 until March 2021, 3 since; 0 for others.
         images: How the family prepares images; None where its files do not settle it.
+        windows: Sides of a Swin transformer's windows, smallest first; empty where the file does not tell.
     """
 
     family: Family
@@ -72,6 +73,7 @@ class FileFormat:
     neck_feat: Literal["before", "after"]
     generation: int
     images: ImageRule | None
+    windows: tuple[int, ...] = ()
 
     @property
     def image_size(self) -> tuple[int, int] | None:
@@ -100,7 +102,8 @@ def detect(shapes: Shapes, family: str | None = None, *, guess: bool = False) ->
     Args:
         shapes: Shape of every tensor by its name, without ``module.``.
         family: Which family is meant, where the keys fit several.
-        guess: Take the first family that fits, where which of them it is makes no difference.
+        guess: Where which family it is makes no difference, take ours if it fits, or else the first that
+            does.
 
     Raises:
         InputError: If no family fits, or more than one and none is to be guessed, or the keys are not of
@@ -110,10 +113,10 @@ def detect(shapes: Shapes, family: str | None = None, *, guess: bool = False) ->
     prefix = found.prefix if has_prefix(shapes, found.prefix) else ""
     try:
         return _read_network(found, prefix, shapes)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise InputError(
             f"the keys are of the family {found.name}, but no network can be read off them: {_fault(error)}"
-            f" ({len(shapes)} keys, such as {next(iter(shapes))})"
+            f" ({len(shapes)} keys, such as {printable(next(iter(shapes)))})"
         ) from error
 
 
@@ -129,12 +132,16 @@ def _find_family(shapes: Shapes, family: str | None, guess: bool) -> Family:
         seen = " or ".join(candidate.name for candidate in fitting) or "of no known family"
         raise InputError(f"the keys must be of the family {family} (of {known}), but they are {seen}")
     if not named:
-        keys = ", ".join(list(shapes)[:3])
+        keys = ", ".join(map(printable, list(shapes)[:3]))
         raise InputError(f"the keys fit no known family: {keys} of {len(shapes)}; known are {known}")
     if len(named) > 1 and not guess:
         names = " and ".join(candidate.name for candidate in named)
-        raise InputError(f"the keys fit more than one family, {names}; say which is meant with --family")
-    return named[0]
+        raise InputError(
+            f"the keys fit more than one family, {names}; say which is meant with --family of"
+            " tools/import_weights.py"
+        )
+    # A backbone of ours alone has the keys of two others, which would be scaled and resized as theirs are.
+    return next((candidate for candidate in named if candidate.name == "ours"), named[0])
 
 
 def _read_network(family: Family, prefix: str, shapes: Shapes) -> FileFormat:
@@ -149,10 +156,12 @@ def _read_network(family: Family, prefix: str, shapes: Shapes) -> FileFormat:
         parts.add("reduced")
     if network == "resnet" and family.prefix == "base." and "ibn" not in parts:
         parts.add("bare_stem")  # no ReLU behind its normalisation, and a pooling of its own
-    rows = next((shapes[key][0] for key in shapes if key.endswith(("sie_embed", "cv_embed"))), 0)
+    rows = next((axis(shapes, key, 0) for key in shapes if key.endswith(("sie_embed", "cv_embed"))), 0)
     classes = 0 if family.name == "imagenet" else _num_classes(shapes)
     cameras, views = _cameras_and_views(rows, classes)
     prefix_tokens = 2 if "distilled" in parts else 1
+    if network in ("vit", "clip_vit", "clip_resnet") and num_patches <= prefix_tokens:
+        raise ValueError(f"{num_patches} position embeddings leave none for patches")
     patches = num_patches - prefix_tokens if num_patches else 0
     ours = family.name == "ours"
     return FileFormat(
@@ -172,32 +181,47 @@ def _read_network(family: Family, prefix: str, shapes: Shapes) -> FileFormat:
         neck_feat=_neck_feat(family, shapes),
         generation=_fastreid_generation(shapes),
         images=None if ours else image_rule(family.name, network, "distilled" in parts),
+        windows=_windows(own) if network in ("swin", "swinv2") else (),
     )
 
 
 def _measure(own: Shapes) -> tuple[str, int, tuple[int, ...], int]:
     """Network, width, blocks of each stage, and tokens that have a position."""
     if "class_embedding" in own:
-        tokens, width = own["positional_embedding"]
+        tokens, width = axis(own, "positional_embedding", 0), axis(own, "positional_embedding", 1)
         return "clip_vit", width, (count_numbered(own, "transformer.resblocks."),), tokens
     if "cls_token" in own:
-        return "vit", own["cls_token"][-1], (count_numbered(own, "blocks."),), own["pos_embed"][-2]
+        depth, tokens = count_numbered(own, "blocks."), axis(own, "pos_embed", -2)
+        return "vit", axis(own, "cls_token", -1), (depth,), tokens
     if SWIN in own:
         stages = tuple(count_numbered(own, f"layers.{i}.blocks.") for i in range(4))
         network = "swinv2" if "layers.0.blocks.0.attn.logit_scale" in own else "swin"
-        return network, own["norm.weight"][0], stages, 0
+        return network, axis(own, "norm.weight", 0), stages, 0
     if has_prefix(own, "conv5."):
         stages = tuple(count_numbered(own, f"conv{i}.", "gate.") for i in (2, 3, 4))
-        return "osnet", own["conv5.conv.weight"][0], stages, 0
-    if RESNET not in own:
-        raise KeyError(RESNET)
+        return "osnet", axis(own, "conv5.conv.weight", 0), stages, 0
     stages = tuple(count_numbered(own, f"layer{i}.") for i in (1, 2, 3, 4))
+    if RESNET not in own or 0 in stages:
+        raise KeyError(RESNET if RESNET not in own else f"layer{stages.index(0) + 1}.0.conv1.weight")
     last = f"layer4.{stages[-1] - 1}."
     if "attnpool.positional_embedding" in own:
-        tokens, width = own["attnpool.positional_embedding"]
+        tokens, width = (axis(own, "attnpool.positional_embedding", i) for i in (0, 1))
         return "clip_resnet", width, stages, tokens
-    width = own[f"{last}bn3.weight" if f"{last}bn3.weight" in own else f"{last}bn2.weight"][0]
-    return "resnet", width, stages, 0
+    norm = f"{last}bn3.weight" if f"{last}bn3.weight" in own else f"{last}bn2.weight"
+    return "resnet", axis(own, norm, 0), stages, 0
+
+
+def _windows(own: Shapes) -> tuple[int, ...]:
+    """Sides w of windows, by their (2w - 1)^2 biases or (1, 2w - 1, 2w - 1, 2) coordinates."""
+    found = set()
+    for key, shape in own.items():
+        if key.endswith(".relative_position_bias_table") and len(shape) == 2:
+            found.add((math.isqrt(shape[0]) + 1) // 2)
+        elif key.endswith(".relative_coords_table") and len(shape) == 4:
+            found.add((shape[1] + 1) // 2)
+        elif key.endswith(".relative_position_index") and len(shape) == 2:
+            found.add(math.isqrt(shape[0]))  # of w^2 cells to w^2 others
+    return tuple(sorted(found))
 
 
 def _osnet_variant(own: Shapes) -> str:
@@ -223,7 +247,7 @@ def _grid(patches: int, network: str, own: Shapes) -> PatchGrid | None:
 
 def _patch_size(own: Shapes) -> int:
     """Pixels of a patch; a stem of convolutions has halved the image before it is cut."""
-    weight = own.get("patch_embed.proj.weight") or own.get("conv1.weight", (0, 0, 0, 0))
+    weight = own.get("patch_embed.proj.weight") or own.get("conv1.weight") or (0, 0, 0, 0)
     if CONV_STEM in own:
         return 2 * weight[-1]
     if len(weight) == 2:  # a linear map over the pixels of a patch, of timm's first models
@@ -234,8 +258,8 @@ def _patch_size(own: Shapes) -> int:
 
 def _num_classes(shapes: Shapes) -> int:
     if "classifier.W" in shapes:  # AM-softmax keeps it transposed
-        return shapes["classifier.W"][1]
-    return next((shapes[key][0] for key in CLASSIFIERS if key in shapes), 0)
+        return axis(shapes, "classifier.W", 1)
+    return next((axis(shapes, key, 0) for key in CLASSIFIERS if key in shapes), 0)
 
 
 def _cameras_and_views(rows: int, num_classes: int) -> tuple[int | None, int | None]:
@@ -249,7 +273,7 @@ def _cameras_and_views(rows: int, num_classes: int) -> tuple[int | None, int | N
 
 def _feature_dim(shapes: Shapes, own: Shapes, parts: set[str], width: int) -> int:
     if "bottleneck_proj.weight" in shapes:  # CLIP-ReID joins the projected feature
-        return width + shapes["bottleneck_proj.weight"][0]
+        return width + axis(shapes, "bottleneck_proj.weight", 0)
     if "jpm" in parts:  # the whole and four parts
         return 5 * width
     for source, key in (
@@ -258,7 +282,7 @@ def _feature_dim(shapes: Shapes, own: Shapes, parts: set[str], width: int) -> in
         (own, "fc.0.weight"),
     ):
         if key in source:
-            return source[key][0]
+            return axis(source, key, 0)
     return width
 
 

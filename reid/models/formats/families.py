@@ -8,7 +8,8 @@ DenoiseRep (Xu et al., NeurIPS 2024), torchreid (Zhou and Xiang, 2019), fast-rei
 Some things leave no trace in the keys, and the usual choice is taken: TransReID-SSL's pooling of patches
 (off), fast-reid's pooling where it learns nothing (average; with non-local blocks AGW's generalised mean of
 exponent 3), its stem in the last weeks of its first heads, August 2020 (as before), whether ImageNet weights
-are timm's or DeiT's (timm's), and CLIP's activation (QuickGELU, OpenAI's).
+are timm's or DeiT's (timm's), CLIP's activation (QuickGELU, OpenAI's), the windows of timm's SwinV2 (8; its
+authors' files tell), and the antialiased pooling of timm's resnetaa50 and resnetblur50 (none).
 """
 
 import re
@@ -72,7 +73,7 @@ class Family:
 
 
 def _is_denoiserep(keys: Keys) -> bool:
-    return has_prefix(keys, "base.") and has_match(keys, r"\.dm\.weight$")
+    return has_match(keys, r"^base\..*\.dm\.weight$")
 
 
 def _is_ssl(keys: Keys) -> bool:

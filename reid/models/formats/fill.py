@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from reid.models.backbones import fit_swin, patch_grid
-from reid.models.formats.families import BACKBONE
+from reid.models.formats.families import BACKBONE, FAMILIES
+from reid.models.formats.keys import printable
 from reid.models.formats.report import ImportReport
 from reid.models.formats.translate import REDUCTION, Translation
 from reid.models.position import PatchLayout, resize_position_embedding
@@ -21,13 +22,16 @@ POSITIONS = ("backbone.pos_embed", "backbone.attnpool.pos_embed")
 # Files from before 2018 do not count BatchNorm's batches; the count has no part in a feature.
 COUNTERS = r".+\.num_batches_tracked"
 # An exponent of pooling that is not learned is 3, which ours starts from.
-FIXED = r"backbone\.global_pool\.p"
+EXPONENT, EXPONENTS = "backbone.global_pool.p", (0.1, 20.0)
+FIXED = re.escape(EXPONENT)
 ADDED = r"reduction\.weight|backbone\.(side\.embed|global_pool\.p|fc\..+|layer\d\.\d+\.1\..+)"
 NECKS = r"(neck|part_necks\.\d+)\..+"
 # Other identities, other cameras, features of another width: what belongs to them starts anew.
 TABLES = rf"classifier\.weight|part_classifiers\.\d+\.weight|backbone\.side\.embed|{NECKS}"
-# Layers between the backbone and the feature, whose absence here would change it.
-HEADS = r"(heads|bottleneck\w*)\..+"
+# Layers between the backbone and the feature, and further branches, whose absence here would change it.
+HEADS = r"(heads|bottleneck\w*|b\d+(_head)?)\..+"
+# What stands before the keys of a network: under another than the file's own lies a second one.
+PREFIXES = tuple(family.prefix for family in FAMILIES if family.prefix)
 # What a training or an adaptation adds to a model, and another model can do without.
 EXTRAS = rf"{NECKS}|part_classifiers\..+|classifier\..+|.+\.denoiser\..+|embedding_denoiser\..+"
 BIAS_TABLE = ".relative_position_bias_table"
@@ -48,8 +52,8 @@ def fill(
             starts anew. Otherwise the file must be this very model.
 
     Raises:
-        InputError: If the file lacks a key of the backbone, has one that this backbone has no place for, or a
-            tensor does not fit.
+        InputError: If the file lacks a key of the backbone or a part of a neck, has one that this backbone
+            has no place for, or a tensor does not fit.
     """
     report = ImportReport(dropped=list(file.dropped), unexpected=list(file.unexpected))
     wanted = model.state_dict()
@@ -74,6 +78,10 @@ def fill(
         fate += [old for old in file.origin[key] if old not in fate]
     report.missing = [key for key in wanted if key not in kept]
     _check(report, model, path, f"{COUNTERS}|{ADDED if is_start else FIXED}", file)
+    _check_necks(report, model, path, is_needed=model.spec.neck_feat == "after" and not is_start)
+    if not is_start:
+        _check_parts(file, wanted, path)
+    _check_exponent(kept, path)
     load_strictly(model, kept | {key: wanted[key] for key in report.missing}, path)
     return report
 
@@ -158,8 +166,55 @@ def _check(report: ImportReport, model: ReIDModel, path: Path, optional: str, fi
             f" (the file has {file.describe()})"
         )
     read = {old for key, keys in file.origin.items() if key.startswith((BACKBONE, REDUCTION)) for old in keys}
-    foreign = [key for key in report.unexpected if key in read or re.fullmatch(HEADS, key)]
+    own = model.state_dict()
+    foreign = [
+        key
+        for key in report.unexpected
+        if key in read
+        or re.fullmatch(HEADS, key, re.DOTALL)
+        or key.startswith(PREFIXES)
+        or BACKBONE + key in own
+    ]
     if foreign:
         raise InputError(
-            f"{path} has {len(foreign)} keys that {name} has no place for here, such as {foreign[0]}"
+            f"{path} has {len(foreign)} keys that {name} has no place for here, such as"
+            f" {printable(foreign[0])}"
+        )
+
+
+def _check_necks(report: ImportReport, model: ReIDModel, path: Path, *, is_needed: bool) -> None:
+    """A neck is complete or wholly absent, but for its counter; ranked behind it, it must be there."""
+    necks = [f"part_necks.{i}" for i in range(len(model.part_necks))]
+    for neck in ("neck", *necks):
+        keys = [f"{neck}.{key}" for key in model.neck.state_dict() if not re.fullmatch(COUNTERS, f"n.{key}")]
+        missing = [key for key in keys if key in report.missing]
+        if missing and (is_needed or len(missing) < len(keys)):
+            raise InputError(
+                f"{path} must have a whole neck for {model.spec.name}, {len(missing)} of its {len(keys)} keys"
+                f" are missing, such as {missing[0]}"
+            )
+
+
+def _check_parts(file: Translation, wanted: dict[str, Tensor], path: Path) -> None:
+    """A network of another number of parts is another network, though it would fit but for that."""
+    for kind in ("part_necks", "part_classifiers"):
+        found, known = (
+            {match[1] for match in (re.match(rf"{kind}\.(-?\d+)\.", key) for key in keys) if match}
+            for keys in (file.state, wanted)
+        )
+        if found not in (set(), known):
+            raise InputError(
+                f"{path} must have {len(known)} part heads as its network has here, got {len(found)}"
+                f" ({kind.removeprefix('part_')})"
+            )
+
+
+def _check_exponent(kept: dict[str, Tensor], path: Path) -> None:
+    if EXPONENT not in kept:
+        return
+    (least, most), values = EXPONENTS, kept[EXPONENT].flatten().tolist()
+    wrong = [value for value in values if not least <= value <= most]
+    if wrong:
+        raise InputError(
+            f"{path} must have an exponent of its pooling in {least:g}..{most:g}, got {wrong[0]:g}"
         )

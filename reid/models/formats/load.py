@@ -5,17 +5,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from reid.models.backbones import create_backbone, patch_grid
 from reid.models.formats.detect import FileFormat, detect
-from reid.models.formats.fill import fill
+from reid.models.formats.fill import POSITIONS, fill
 from reid.models.formats.plan import ImportOptions, own_grid, plan_model
 from reid.models.formats.report import ImportReport
 from reid.models.formats.translate import translate
 from reid.models.header import Header
 from reid.models.position import PatchLayout
 from reid.models.preprocessing import Preprocessing
-from reid.models.read import read_file, state_dict_in
+from reid.models.read import has_header, read_file, state_dict_in
 from reid.models.reid_model import ReIDModel
 from reid.models.words import config_words, describe_model
 from reid.utils import InputError
@@ -46,8 +48,8 @@ def load_pretrained(model: ReIDModel, path: Path, hw_ratio: int = 1) -> ImportRe
     Args:
         model: Changed in place, and only if all is well.
         path: A file of tensors.
-        hw_ratio: Height over width of the pre-training's patch grid, where the number of patches does not
-            tell.
+        hw_ratio: Height over width of the pre-training's patch grid, where neither a header of ours nor the
+            number of patches tells.
 
     Returns:
         What became of every key; also logged.
@@ -56,13 +58,33 @@ def load_pretrained(model: ReIDModel, path: Path, hw_ratio: int = 1) -> ImportRe
         InputError: If the file cannot be read, is of no known format, lacks a backbone key, or has one that
             does not fit.
     """
-    return start_from(model, state_dict_in(read_file(path), path), path, hw_ratio)
+    content = read_file(path)
+    tensors = state_dict_in(content, path)
+    grid = None
+    if has_header(content) and any(key in tensors for key in POSITIONS):
+        grid = _grid_in(Header.from_json(content["header"], path), path)
+    return start_from(model, tensors, path, hw_ratio, grid)
 
 
-def start_from(model: ReIDModel, tensors: dict[str, Tensor], path: Path, hw_ratio: int = 1) -> ImportReport:
-    """Start ``model`` from what ``state_dict_in`` found in ``path``; see :func:`load_pretrained`."""
+def start_from(
+    model: ReIDModel,
+    tensors: dict[str, Tensor],
+    path: Path,
+    hw_ratio: int = 1,
+    grid: tuple[int, int] | None = None,
+) -> ImportReport:
+    """Start ``model`` from what ``state_dict_in`` found in ``path``; see :func:`load_pretrained`.
+
+    Args:
+        model: As there.
+        tensors: What was found.
+        path: Where it is from.
+        hw_ratio: As there.
+        grid: Rows and columns of the file's patches, where they are known.
+    """
     form = detect_in(tensors, path, guess=True)
-    grid = None if form.grid is None else form.grid[2:]
+    if grid is None and form.grid is not None and not _has_own_positions(form, tensors, model):
+        grid = form.grid[2:]
     layout = PatchLayout(grid, hw_ratio, "distilled" in form.parts)
     try:
         report = fill(model, translate(tensors, form, path), path, layout, is_start=True)
@@ -70,6 +92,23 @@ def start_from(model: ReIDModel, tensors: dict[str, Tensor], path: Path, hw_rati
         raise InputError(f"{error}{_remedy(form, model)}") from error
     logger.info("%s: %s", path, report.summarise())
     return report
+
+
+def _grid_in(header: Header, path: Path) -> tuple[int, int] | None:
+    """Rows and columns of the patches of a checkpoint of ours: many sizes give as many."""
+    try:
+        with torch.device("meta"):  # shapes are enough
+            return patch_grid(create_backbone(header.model))
+    except InputError as error:
+        raise InputError(f"{path} has a header that describes no model: {error}") from error
+
+
+def _has_own_positions(form: FileFormat, tensors: dict[str, Tensor], model: ReIDModel) -> bool:
+    """Whether this is ours without its header, and of as many patches as the model: then of its very size."""
+    own = model.state_dict()
+    return form.family.name == "ours" and any(
+        key in own and key in tensors and tensors[key].shape == own[key].shape for key in POSITIONS
+    )
 
 
 def _remedy(form: FileFormat, model: ReIDModel) -> str:
@@ -100,14 +139,13 @@ def convert(
     options = options or ImportOptions()
     try:
         spec = plan_model(form, options)
+        spec = replace(spec, image_size=options.image_size or spec.image_size)
+        assert form.images is not None  # only our own files leave it open, and they are refused
+        preprocessing = Preprocessing(spec.image_size, **asdict(form.images))
+        model = ReIDModel(spec, preprocessing)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     grid = own_grid(form, options)
-    size = options.image_size or spec.image_size
-    spec = replace(spec, image_size=size)
-    assert form.images is not None  # only our own files leave it open, and they are refused
-    preprocessing = Preprocessing(size, **asdict(form.images))
-    model = ReIDModel(spec, preprocessing)
     layout = PatchLayout(None if grid is None else grid[2:], 1, "distilled" in form.parts)
     report = fill(model, translate(tensors, form, path), path, layout, is_start=False)
     # What DenoiseRep's authors wrote is fused already: never to be fused again.

@@ -36,6 +36,8 @@ SWINS: dict[tuple[int, tuple[int, ...]], str] = {
     (768, (2, 2, 18, 2)): "small",
     (1024, (2, 2, 18, 2)): "base",
 }
+# Sides of their windows, in cells of the map.
+WINDOWS = {"swin": 7, "swinv2": 8}
 # The data set behind a number of training identities. VeRi-776 has 576, 575 of them with labelled views.
 DATASETS = {751: "market1501", 702: "dukemtmc", 1041: "msmt17", 576: "veri", 575: "veri", 13164: "vehicleid"}
 # TransReID's SHIFT_NUM where it is not 5.
@@ -77,10 +79,11 @@ def plan_model(form: FileFormat, options: ImportOptions | None = None) -> ModelS
     name = _name(form)
     if name is None:
         raise InputError(f"{form.describe()}: this network cannot be built here")
+    _refuse_windows(form, options)
     grid = own_grid(form, options)
     size = grid.image_size if grid else options.image_size or form.image_size
     if (form.num_patches and grid is None) or size is None:
-        problem = "are of no known image size; give it with --size"
+        problem = "are of no known image size; give it with --size of tools/import_weights.py"
         if options.image_size:
             sides = "x".join(map(str, options.image_size))
             problem = f"do not cover {sides} (--size) in patches of {PATCH} pixels, whatever their stride"
@@ -149,6 +152,17 @@ def _refuse_idle(form: FileFormat, options: ImportOptions) -> None:
         raise InputError("the file has no side information; leave out --views and --sie-coef")
     if options.shift is not None and "jpm" not in form.parts:
         raise InputError("the file has no jigsaw branches; leave out --shift")
+
+
+def _refuse_windows(form: FileFormat, options: ImportOptions) -> None:
+    """At the file's own size its windows are computed as they are, or not at all."""
+    wanted = WINDOWS.get(form.network)
+    others = [window for window in form.windows if window != wanted]
+    if wanted and others and options.image_size is None:
+        raise InputError(
+            f"its windows must be of {wanted} cells, got {others[-1]}: this network cannot be built here; a"
+            " size (--size of tools/import_weights.py) brings its position biases to the windows of that size"
+        )
 
 
 def _last_stride(form: FileFormat, name: str, grid: PatchGrid | None) -> int:

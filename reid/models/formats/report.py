@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from reid.denoise.names import group_names
+from reid.models.formats.keys import printable
 
 KINDS = ("matched", "interpolated", "dropped", "missing", "unexpected")
 MEANINGS = {
@@ -47,7 +48,7 @@ class ImportReport:
         return "; ".join([f"matched: {len(self.matched)}", *named])
 
     def _line(self, kind: str) -> str:
-        keys = getattr(self, kind)
+        keys = [printable(key) for key in getattr(self, kind)]
         return f"{kind}: {len(keys)}" + (
             f" ({MEANINGS[kind]}): {' '.join(group_names(keys))}" if keys else ""
         )

@@ -11,10 +11,13 @@ from torch import Tensor
 from reid.models.backbones.resnet import NON_LOCAL
 from reid.models.formats.detect import FileFormat
 from reid.models.formats.families import BACKBONE, NECK
+from reid.models.formats.keys import printable
+from reid.models.weights import refuse_values
 from reid.utils import InputError
 
 SIDE = "backbone.side.embed"
 REDUCTION = "reduction.weight"
+COUNTER = ".num_batches_tracked"
 # timm's early ViT-S scaled attention by 768^-0.5; heads of 96 channels are scaled by 96^-0.5 here.
 LEGACY_SCALE = (96 / 768) ** 0.5
 
@@ -22,8 +25,8 @@ LEGACY_SCALE = (96 / 768) ** 0.5
 COMMON = (
     (r"b1\.", "backbone.global_branch."),
     (r"b2\.", "backbone.local_branch."),
-    (r"bottleneck_(\d+)\.", lambda m: f"part_necks.{int(m[1]) - 1}."),
-    (r"classifier_(\d+)\.", lambda m: f"part_classifiers.{int(m[1]) - 1}."),
+    (r"bottleneck_(\d{1,3})\.", lambda m: f"part_necks.{int(m[1]) - 1}."),
+    (r"classifier_(\d{1,3})\.", lambda m: f"part_classifiers.{int(m[1]) - 1}."),
     (r"bottleneck_proj\.", "part_necks.0."),
     (r"classifier_proj\.", "part_classifiers.0."),
     (r"fcneck\.weight$", REDUCTION),
@@ -81,7 +84,7 @@ class Translation:
     def describe(self) -> str:
         """How many keys there were, and one of them."""
         keys = [*(old for keys in self.origin.values() for old in keys), *self.dropped, *self.unexpected]
-        return f"{len(keys)} keys, such as {keys[0]}"
+        return f"{len(keys)} keys, such as {printable(keys[0])}"
 
 
 def translate(tensors: dict[str, Tensor], form: FileFormat, path: Path) -> Translation:
@@ -95,7 +98,8 @@ def translate(tensors: dict[str, Tensor], form: FileFormat, path: Path) -> Trans
         path: Where they are from, for the error.
 
     Raises:
-        InputError: If two keys mean the same here, so that a layer lies between them which we do not have.
+        InputError: If two keys mean the same here, so that a layer lies between them which we do not have,
+            or a weight holds no dense floating-point numbers.
     """
     result = Translation()
     unread = _unread(form)
@@ -113,12 +117,23 @@ def translate(tensors: dict[str, Tensor], form: FileFormat, path: Path) -> Trans
         if new in result.state:
             first = result.origin[new][0]
             raise InputError(f"{path} has both {first} and {key}: this network cannot be built here")
-        is_half = tensor.dtype in (torch.float16, torch.bfloat16)
+        is_half = tensor.is_floating_point() and tensor.element_size() < 4
         result.state[new], result.origin[new] = tensor.float() if is_half else tensor, (key,)
+    # Before joining and scaling, which would turn whole numbers into others unseen.
+    odd = {key: value for key, value in result.state.items() if _is_weight(key) and not _is_dense(value)}
+    refuse_values(path, odd, dict.fromkeys(odd, torch.empty(0)))
     _join_attention_pool(result)
     for key in list(result.state):
         result.state[key] = _reshape(key, result.state[key], form)
     return result
+
+
+def _is_weight(key: str) -> bool:
+    return key.startswith((BACKBONE, REDUCTION)) and not key.endswith(COUNTER)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout is torch.strided and not tensor.is_meta
 
 
 def our_key(key: str, form: FileFormat) -> str | None:
@@ -188,7 +203,7 @@ def _reshape(key: str, tensor: Tensor, form: FileFormat) -> Tensor:
         # A linear map over the pixels of a patch, of timm's first models; what is no square is left to fail.
         side = math.isqrt(tensor.shape[1] // 3)
         return tensor.unflatten(1, (3, side, side)) if 3 * side**2 == tensor.shape[1] else tensor
-    if key == REDUCTION and tensor.ndim == 4:
+    if key == REDUCTION and tensor.shape[2:] == (1, 1):
         return tensor.flatten(1)  # a 1x1 convolution (F, C, 1, 1) -> (F, C)
     if form.network == "clip_vit":
         if key == "backbone.cls_token" and tensor.ndim == 1:
