@@ -129,5 +129,5 @@ def test_what_a_file_lacks_is_not_evaluated_at_random(tmp_path, words, key):
 def test_an_adapted_model_keeps_the_feature_that_it_was_adapted_on(tmp_path):
     spec = ModelSpec("vit_micro", (32, 32), 3, adapted=True)
     save_checkpoint(tmp_path / "adapted.pth", ReIDModel(spec), Header(spec, PREPROCESSING))
-    with pytest.raises(InputError, match="adapted on the feature before the neck, TEST.NECK_FEAT is after"):
+    with pytest.raises(InputError, match=r"before the neck, TEST\.NECK_FEAT is after"):
         load_for_test(small_config(tmp_path, tmp_path, "TEST.NECK_FEAT", "after"), tmp_path / "adapted.pth")
