@@ -1,39 +1,20 @@
 """The attention benchmark's command line, and that its reference computes what it claims to."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from scripts import load_script, run_script
 from torch.nn import functional as F
 
 from reid.models import ModelSpec, ReIDModel
-from reid.utils.cli import run_tool
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "attention.py"
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """The script as a module; it finds its neighbour ``support`` beside it."""
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    spec = importlib.util.spec_from_file_location("attention_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def run(benchmark, monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["attention.py", *words])
-    try:
-        return run_tool(benchmark.main)
-    except SystemExit as leave:
-        return leave.code
+    return load_script(monkeypatch, "benchmarks/attention.py")
 
 
 def test_help_shows_an_example(benchmark, monkeypatch, capsys):
-    assert run(benchmark, monkeypatch, "--help") == 0
+    assert run_script(benchmark, monkeypatch, "--help") == 0
     assert "python benchmarks/attention.py --name vit_base --batch 64 --bf16" in capsys.readouterr().out
 
 
@@ -41,7 +22,7 @@ def test_help_shows_an_example(benchmark, monkeypatch, capsys):
     "words", [["--batch", "0"], ["--rounds", "many"], ["--name", "resnet50"], ["8"], ["--bf16", "1"]]
 )
 def test_wrong_words_are_one_line(benchmark, monkeypatch, capsys, words):
-    assert run(benchmark, monkeypatch, *words) == 2
+    assert run_script(benchmark, monkeypatch, *words) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "attention.py: error: " in err
@@ -50,7 +31,7 @@ def test_wrong_words_are_one_line(benchmark, monkeypatch, capsys, words):
 def test_every_flag_has_a_row_with_its_difference(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "ModelSpec", lambda name, size, ids: ModelSpec("vit_micro", size, ids))
     words = ["--batch", "1", "--rounds", "1", "--bf16", "--fp16", "--channels-last"]
-    assert not run(benchmark, monkeypatch, *words)
+    assert not run_script(benchmark, monkeypatch, *words)
     first, *table = capsys.readouterr().out.splitlines()
     assert first.startswith("vit_small, batch 1, 1 rounds; ")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]

@@ -1,24 +1,11 @@
 """The benchmark's command line; its figures are for people."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
-
-from reid.utils.cli import run_tool
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "latency.py"
+from scripts import load_script, run_script
 
 
 def run(monkeypatch, *words):
-    spec = importlib.util.spec_from_file_location("latency_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, "argv", ["latency.py", *words])
-    with pytest.raises(SystemExit) as leave:
-        run_tool(module.main)
-    return leave.value.code
+    return run_script(load_script(monkeypatch, "benchmarks/latency.py"), monkeypatch, *words)
 
 
 def test_help_shows_an_example(monkeypatch, capsys):
