@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> None:
     inputs = (args.weights, args.root / args.images)
     check_output(args.out, *inputs)
     if args.json:
-        check_output(args.json, args.out, *inputs)
+        check_output(args.json, args.out, *inputs, to_stream=True)
     setup_logging()
     given = {"k": args.k, "shrinkage": args.shrinkage}
     settings = AdaptSettings(

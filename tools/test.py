@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> None:
     if weights == Path():
         raise InputError("no weights to evaluate: name a file with --weights or TEST.WEIGHT")
     if args.json:
-        check_output(args.json, weights, args.baseline)
+        check_output(args.json, weights, args.baseline, to_stream=True)
     setup_logging()
     model, header = load_for_test(cfg, weights)
     baseline, source = load_baseline(cfg, model, weights, args.baseline, is_fused=header.state == "fused")

@@ -4,6 +4,8 @@ It has two forms with the same content, told apart by the ending when written an
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from reid.models.formats import import_content
 from reid.models.header import Header
 from reid.models.read import has_header, read_file
 from reid.models.reid_model import ReIDModel
-from reid.models.weights import load_strictly
+from reid.models.weights import load_strictly, refuse_shapes
 from reid.utils import InputError, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -74,14 +76,25 @@ def rebuild(content: Any, path: Path) -> tuple[ReIDModel, Header]:
     header = Header.from_json(content["header"], path)
     if not isinstance(content.get("state_dict"), dict):
         raise InputError(f"{path} has a header but no state_dict")
-    try:
+    # Without memory first: a header can ask for more than there is. Denoisers come on top of the same keys.
+    with _header_of(path), torch.device("meta"):
+        plain = ReIDModel(header.model, header.preprocessing).state_dict()
+    refuse_shapes(path, content["state_dict"], plain)
+    with _header_of(path):
         model = ReIDModel(header.model, header.preprocessing)
         if header.state == "attached" and header.denoise is not None:
             model = header.denoise.attach(model)
-    except InputError as error:
-        raise InputError(f"{path} has a header that describes no model: {error}") from error
     load_strictly(model, content["state_dict"], path)
     return model.eval(), header
+
+
+@contextmanager
+def _header_of(path: Path) -> Iterator[None]:
+    """Name the file whose header describes what cannot be built."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path} has a header that describes no model: {error}") from error
 
 
 def load_any(path: str | Path) -> tuple[ReIDModel, Header]:

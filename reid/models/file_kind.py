@@ -1,5 +1,6 @@
 """Which kind of file weights lie in, told by its content: what cannot be weights is refused here."""
 
+import mmap
 import pickletools
 import zipfile
 from pathlib import Path
@@ -23,13 +24,15 @@ def file_kind(path: Path) -> FileKind:
         ``torch.save``, which only reading it can tell.
 
     Raises:
-        InputError: If the path is missing, a folder, or cannot be opened; if the file is empty, a web page, a
-            Git LFS pointer, a zip archive of other things, or one that is cut short.
+        InputError: If the path is missing, no regular file, or cannot be opened; if the file is empty, a web
+            page, a Git LFS pointer, a zip archive of other things, or one that is cut short.
     """
     if path.is_dir():
         raise InputError(f"weights must be a file, {path} is a folder; name a file in it")
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"weights not found: {path} does not exist")
+    if not path.is_file():
+        raise InputError(f"weights must be a regular file, {path} is a device or a pipe; save it first")
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -52,7 +55,8 @@ def _zip_kind(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    # NotImplementedError: a directory that asks for a later version of the format.
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise InputError(
             f"{path} is no readable file of weights: an archive that is cut short or damaged; fetch it again"
         ) from error
@@ -71,15 +75,25 @@ def is_whole_pickle(path: Path) -> bool:
 
     Text, damaged files and those cut short hold none.
     """
-    with path.open("rb") as file:
-        start = file.read(len(LEGACY_START))
-        if start.startswith(b"PK"):
-            return True  # the archive's own directory was whole
-        file.seek(0)
+    start = _start_of(path)
+    if start.startswith(b"PK"):
+        return True  # the archive's own directory was whole
+    # Mapped: of a file, a length that was damaged would be allocated before a byte is read.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
             for _ in range(4 if start == LEGACY_START else 1):
-                for _ in pickletools.genops(file):
+                for _ in pickletools.genops(content):  # type: ignore[arg-type]  # it reads lines and bytes
                     pass
         except ValueError:
             return False
     return True
+
+
+def is_of_torch(path: Path) -> bool:
+    """Whether a file begins as ``torch.save`` lets one begin."""
+    return _start_of(path).startswith((b"PK", LEGACY_START))
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(LEGACY_START))

@@ -13,6 +13,7 @@ from reid.data import read_image, test_transform
 from reid.utils import InputError
 
 MAX_SIDE = 4096
+MIN_STD, MAX_STD = 1e-3, 1000
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Preprocessing:
         interpolation: Of the resize, with antialiasing; most of the field tests bilinear, fast-reid bicubic.
 
     Raises:
-        InputError: If a side is outside 1..4096, or a deviation is not positive.
+        InputError: If a side is outside 1..4096, a mean outside 0..1, or a deviation outside 0.001..1000.
     """
 
     size: tuple[int, int]
@@ -36,8 +37,11 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_size("size", self.size)
-        if min(self.std) <= 0:
-            raise InputError(f"std must be three positive numbers, got {self.std}")
+        # Written so that NaN, which compares false with everything, is refused too.
+        if not all(0 <= value <= 1 for value in self.mean):
+            raise InputError(f"mean must be three numbers in 0..1, got {self.mean}")
+        if not all(MIN_STD <= value <= MAX_STD for value in self.std):
+            raise InputError(f"std must be three numbers in {MIN_STD}..{MAX_STD}, got {self.std}")
 
     def __call__(self, image: Image.Image | str | Path) -> Tensor:
         """Map an image or an image file of any size to (3, H, W) float32.

@@ -1,8 +1,10 @@
 """Read a file of weights safely: safetensors or what torch.save wrote, nothing that could run code."""
 
 import pickle
+import reprlib
 import struct
 import warnings
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from reid.models.file_kind import file_kind, is_whole_pickle
+from reid.models.file_kind import file_kind, is_of_torch, is_whole_pickle
 from reid.utils import InputError
 
 # What the readers raise for files that are cut short, damaged or of another kind.
@@ -22,12 +24,17 @@ UNREADABLE = (
     TypeError,
     AttributeError,
     AssertionError,
+    ArithmeticError,
+    MemoryError,
     OSError,
     struct.error,
     SafetensorError,
 )
 
 WRAPPERS = ("state_dict", "model", "teacher")
+# What a state dict may hold beside its tensors: a count, a note, a version.
+BESIDE_TENSORS = (Number, str, dict, type(None))
+OTHER_KIND = "it is cut short or of another kind; fetch it again"
 CONVERT = "convert it with tools/import_weights.py --allow-unsafe if you trust its source"
 
 
@@ -51,25 +58,28 @@ def read_file(path: Path) -> Any:
         if kind == "safetensors":
             return _read_safetensors(path)
         with warnings.catch_warnings():
-            # A foreign pickle is refused below in one line; torch's remark on its protocol adds nothing.
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            # On protocols, sparse and quantized tensors: all are refused in one line, here or by their key.
+            warnings.simplefilter("ignore")
             # An open file: of a path torch would take the ending for the kind.
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if not is_whole_pickle(path):
-            raise unreadable(path, "it is cut short or of another kind; fetch it again") from error
+            raise unreadable(path, OTHER_KIND) from error
         raise InputError(
             f"{path} is refused: it is no plain file of tensors, and loading it could run code; save its"
             f" state_dict alone, or {CONVERT}"
         ) from error
     except UNREADABLE as error:
-        raise unreadable(path, error) from error
+        # Of a file that is not torch's own at all, torch's words on what stopped it tell nothing.
+        is_told = kind == "safetensors" or isinstance(error, OSError | MemoryError) or is_of_torch(path)
+        raise unreadable(path, error if is_told else OTHER_KIND) from error
 
 
 def unreadable(path: Path, reason: object) -> InputError:
     """What a file that no reader understands is refused with, in one line."""
-    return InputError(f"{path} is no readable file of weights: {' '.join(str(reason).split())[:200]}")
+    words = " ".join(str(reason).split()) or type(reason).__name__
+    return InputError(f"{path} is no readable file of weights: {words[:200]}")
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -82,18 +92,36 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
     """The flat state dict inside the wrappers and prefixes of this field, without ``module.``.
 
+    Numbers and texts beside the tensors are left out.
+
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, a name comes twice, or what is named as a parameter is of another type.
     """
-    for name in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
+    for _ in WRAPPERS:  # in any order, each once at most
+        inner = next((name for name in WRAPPERS if _holds_dict(content, name)), None)
+        content = content if inner is None else content[inner]
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a state dict, got {type(content).__name__}")
-    tensors = {str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    for key, value in content.items():
+        name = str(key).removeprefix("module.")
+        if isinstance(value, Tensor):
+            if name in tensors:
+                raise InputError(
+                    f"{path} must hold every name once, {name!r} comes twice (a module. before it does not"
+                    " count); save one of them"
+                )
+            tensors[name] = value
+        elif "." in name and not isinstance(value, BESIDE_TENSORS):
+            raise InputError(f"{path}: {name!r} must be a tensor, got {type(value).__name__}; save it as one")
     if not tensors:
-        raise InputError(f"{path} must hold a state dict, got a dictionary without tensors")
+        keys = f" but with {reprlib.repr(list(content))}; save its state dict alone" if content else ""
+        raise InputError(f"{path} must hold a state dict, got a dictionary without tensors{keys}")
     return tensors
+
+
+def _holds_dict(content: Any, name: str) -> bool:
+    return isinstance(content, dict) and isinstance(content.get(name), dict)
 
 
 def has_header(content: Any) -> bool:

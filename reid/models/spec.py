@@ -1,5 +1,6 @@
 """All that is needed to build a model again before its weights are loaded."""
 
+import reprlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,8 @@ NeckFeat = Literal["before", "after"]
 MAX_CLASSES = 10**6
 MAX_PATCH_STRIDE = 256
 MAX_FEATURE = 10**5
+MAX_CAMERA = 2**63 - 1
+MAX_ROWS = 10**6
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class SideSpec:
         dataset: Whose cameras they are, a data set's name; empty where that is unknown.
 
     Raises:
-        InputError: If both are empty, a number is listed twice, or the factor is not in 0..1000.
+        InputError: If both are empty, a number is listed twice or is outside 0..2**63 - 1, there are more
+            than 10**6 rows, or the factor is not in 0..1000.
     """
 
     cameras: tuple[int, ...] = ()
@@ -33,10 +37,15 @@ class SideSpec:
 
     def __post_init__(self) -> None:
         if not self.cameras and not self.views:
-            raise InputError("side information needs cameras or views, got neither")
+            raise InputError("cameras must be listed: side information needs cameras or views, got neither")
         for name, numbers in (("cameras", self.cameras), ("views", self.views)):
-            if len(set(numbers)) < len(numbers) or any(number < 0 for number in numbers):
-                raise InputError(f"{name} must be different numbers of 0 or more, got {numbers}")
+            if len(set(numbers)) < len(numbers) or min(numbers, default=0) < 0:
+                shown = reprlib.repr(numbers)
+                raise InputError(f"{name} must be different numbers of 0 or more, got {shown}")
+            if max(numbers, default=0) > MAX_CAMERA:
+                raise InputError(f"{name} must be at most 2**63 - 1, got {max(numbers)}")
+        if self.num_rows > MAX_ROWS:
+            raise InputError(f"cameras times views must be at most {MAX_ROWS} rows, got {self.num_rows}")
         if not 0 <= self.coef <= 1000:
             raise InputError(f"coef must be in 0..1000, got {self.coef}")
 

@@ -18,24 +18,42 @@ def load_strictly(model: nn.Module, state: dict[str, Any], path: Path) -> None:
 
     Raises:
         InputError: Naming the first key that is missing, unexpected, no dense tensor of the right kind and
-            shape, or not finite in the model's type.
+            shape, not finite in the model's type, or a negative variance.
     """
     wanted = model.state_dict()
-    faults = [f"{key} is missing" for key in wanted if key not in state]
+    faults = _missing(state, wanted)
     faults += [f"{key} is unexpected" for key in state if key not in wanted]
-    values = {key: state[key] for key in wanted if key in state}
-    faults += _value_faults(values, wanted)
-    faults += [
-        f"{key} must have shape {tuple(wanted[key].shape)}, got {tuple(value.shape)}"
-        for key, value in values.items()
-        if isinstance(value, Tensor) and value.shape != wanted[key].shape
-    ]
-    _refuse(path, faults)
+    faults += _value_faults({key: state[key] for key in wanted if key in state}, wanted)
+    _refuse(path, faults + _shape_faults(state, wanted))
     model.load_state_dict(state, strict=True)
+
+
+def refuse_shapes(path: Path, state: dict[str, Any], wanted: dict[str, Tensor]) -> None:
+    """Refuse a state dict that lacks a wanted key or has it in another shape; ``wanted`` need hold no values.
+
+    Raises:
+        InputError: Naming the first such key.
+    """
+    _refuse(path, _missing(state, wanted) + _shape_faults(state, wanted))
+
+
+def _missing(state: dict[str, Any], wanted: dict[str, Tensor]) -> list[str]:
+    return [f"{key} is missing" for key in wanted if key not in state]
+
+
+def _shape_faults(state: dict[str, Any], wanted: dict[str, Tensor]) -> list[str]:
+    pairs = ((key, state[key], tensor) for key, tensor in wanted.items() if key in state)
+    return [
+        f"{key} must have shape {tuple(tensor.shape)}, got {tuple(value.shape)}"
+        for key, value, tensor in pairs
+        if isinstance(value, Tensor) and value.shape != tensor.shape
+    ]
 
 
 def refuse_values(path: Path, values: dict[str, Any], wanted: dict[str, Tensor]) -> None:
     """Refuse entries that are no dense, finite numbers of the kind that the model keeps, in any shape.
+
+    A running variance must be at least 0: the features would be no numbers.
 
     Raises:
         InputError: Naming the first that is not.
@@ -44,11 +62,11 @@ def refuse_values(path: Path, values: dict[str, Any], wanted: dict[str, Tensor])
 
 
 def _value_faults(values: dict[str, Any], wanted: dict[str, Tensor]) -> list[str]:
-    faults = ((key, _value_fault(value, wanted[key].dtype)) for key, value in values.items())
+    faults = ((key, _value_fault(key, value, wanted[key].dtype)) for key, value in values.items())
     return [f"{key} {fault}" for key, fault in faults if fault]
 
 
-def _value_fault(value: Any, dtype: torch.dtype) -> str:
+def _value_fault(key: str, value: Any, dtype: torch.dtype) -> str:
     """What is wrong with one entry that the model keeps as ``dtype``; empty if nothing is."""
     if not isinstance(value, Tensor):
         return f"must be a tensor, got {type(value).__name__}"
@@ -59,7 +77,10 @@ def _value_fault(value: Any, dtype: torch.dtype) -> str:
         return f"must hold {kind} numbers, got {value.dtype}"
     # In the model's type: a large float64 is an infinity in float32.
     bad = int((~value.to(dtype).isfinite()).sum())
-    return f"must be finite in {dtype}, {bad} of {value.numel()} numbers are not" if bad else ""
+    if bad:
+        return f"must be finite in {dtype}, {bad} of {value.numel()} numbers are not"
+    negative = int((value < 0).sum()) if key.endswith("running_var") else 0
+    return f"must be at least 0, {negative} of {value.numel()} numbers are negative" if negative else ""
 
 
 def _refuse(path: Path, faults: list[str]) -> None:

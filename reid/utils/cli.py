@@ -1,6 +1,7 @@
 """What every command line does alike: arguments, exit codes, and faults in one line."""
 
 import argparse
+import io
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -70,6 +71,10 @@ def run_tool(main: Callable[[Sequence[str]], int | None]) -> int:
     mended, files that cannot be read or written included; 130 when interrupted. Anything else is a fault of
     the toolkit and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names out of files may hold what a terminal cannot show; the job is not to fail on telling them.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main(sys.argv[1:]) or 0
     except (InputError, OSError) as error:

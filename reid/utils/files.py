@@ -23,9 +23,12 @@ def write_atomically(path: Path) -> Iterator[Path]:
     link stays one: what it points to is replaced.
 
     Raises:
-        OSError: If the folder cannot be written.
+        InputError: If the path is there and no regular file, or its symbolic links go in a circle.
+        OSError: If the folder cannot be written, or the file not to its end.
     """
-    path = path.resolve()
+    path = _follow_links(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"only a regular file can be replaced, {path} is another thing; name another file")
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
@@ -35,6 +38,11 @@ def write_atomically(path: Path) -> Iterator[Path]:
         yield temporary
         _give_default_mode(temporary)
         temporary.replace(path)
+    except RuntimeError as error:
+        # torch.save finishes its archive on the way out, and that failure hides the one that stopped it.
+        if isinstance(error.__context__, OSError):
+            raise OSError(error.__context__.errno, error.__context__.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,6 +54,19 @@ def _give_default_mode(path: Path) -> None:
     path.chmod(0o666 & ~mask)
 
 
+def _follow_links(path: Path) -> Path:
+    """The absolute path without symbolic links.
+
+    Raises:
+        InputError: If they go in a circle.
+    """
+    # Python's own Path.resolve raises on a circle in some versions and not in others.
+    real = Path(os.path.realpath(path))
+    if any(place.is_symlink() for place in (real, *real.parents)):
+        raise InputError(f"{path} leads nowhere: its symbolic links go in a circle; name another file")
+    return real
+
+
 def check_writable(path: Path) -> None:
     """Refuse a path that :func:`write_json` could not write, before the work whose results go there.
 
@@ -53,32 +74,52 @@ def check_writable(path: Path) -> None:
     writable.
 
     Raises:
-        InputError: If the path is a folder, or something above it is a file or cannot be written.
+        InputError: If the path is a folder, its symbolic links go in a circle, or something above it is a
+            file or cannot be written.
     """
     if path.is_dir():
         raise InputError(f"the results must go to a file, {path} is a folder; name a file in it")
     if is_stream(path):
         writable = path
     else:
-        folder = path.resolve().parent
+        folder = _follow_links(path).parent
         writable = next(place for place in (folder, *folder.parents) if place.exists())
         if not writable.is_dir():
             raise InputError(f"the results must go into a folder, {writable} is a file; name another file")
-    if not os.access(writable, os.W_OK):
+    if not (os.access(writable, os.W_OK) and (writable == path or _takes_files(writable))):
         raise InputError(
             f"the results must go where they can be written, {writable} cannot; name another file"
         )
 
 
-def check_output(path: Path, *inputs: Path | None) -> None:
+def _takes_files(folder: Path) -> bool:
+    """Whether a file can be made in a folder; those of /proc say that they can be written and cannot."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def check_output(path: Path, *inputs: Path | None, to_stream: bool = False) -> None:
     """Refuse a path that cannot be written, or that is one of the files that are read or written beside it.
 
+    Args:
+        path: Where the results go.
+        inputs: The other files; None is none.
+        to_stream: Whether the results can also go to a device or a pipe, as :func:`write_json` can.
+
     Raises:
-        InputError: If it is one, or as :func:`check_writable`.
+        InputError: If it is one of them or such a stream, or as :func:`check_writable`.
     """
     check_writable(path)
+    if not to_stream and is_stream(path):
+        raise InputError(
+            f"the results must go to a regular file, {path} is a device, a pipe or what is printed to; name"
+            " another file"
+        )
     for other in inputs:
-        if other is not None and path.resolve() == other.resolve():
+        if other is not None and os.path.realpath(path) == os.path.realpath(other):
             raise InputError(f"{path} is read or written already; the results must go to another file")
 
 

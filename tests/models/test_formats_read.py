@@ -64,6 +64,26 @@ def test_old_pickles_are_read_where_that_is_allowed(tmp_path):
     assert list(read_weights(path, allow_unsafe=True)) == ["a"]
 
 
+class Raises:
+    """Unpickling this raises an error."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def __reduce__(self):
+        return exec, (self.code,)
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "raise Exception('own')", "raise MemoryError", "next(iter(()))"])
+def test_whatever_the_code_of_a_file_raises_is_one_line(code, tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save({"a.b": Raises(code)}, path)
+    message = refusal(path, True)
+    assert message.startswith(f"{path} is no readable file of weights: ")
+    assert message.split(": ")[1]
+    assert "\n" not in message
+
+
 @pytest.mark.parametrize("allow_unsafe", [False, True])
 @pytest.mark.parametrize(
     ("content", "match"),

@@ -49,9 +49,18 @@ def test_a_missing_file_is_refused(tmp_path):
     [
         ((0, 4), (1, 1, 1), r"size must be a height and width in 1\.\.4096 pixels, got \(0, 4\)"),
         ((8, 5000), (1, 1, 1), r"size must be .*, got \(8, 5000\)"),
-        ((8, 4), (1, 0, 1), r"std must be three positive numbers, got \(1, 0, 1\)"),
+        ((8, 4), (1, 1e-300, 1), r"std must be three numbers in 0\.001\.\.1000, got \(1, 1e-300, 1\)"),
+        ((8, 4), (1, 1e4, 1), "std must be three numbers in"),
+        ((8, 4), (1, float("nan"), 1), "std must be three numbers in"),
+        ((8, 4), (1, 0, 1), r"std must be three numbers in 0\.001\.\.1000, got \(1, 0, 1\)"),
     ],
 )
 def test_numbers_out_of_range_are_refused(size, std, message):
     with pytest.raises(InputError, match=message):
         Preprocessing(size, (0, 0, 0), std)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e30, -0.1, 1.1, float("nan")])
+def test_a_mean_that_no_image_has_is_refused(value):
+    with pytest.raises(InputError, match=r"mean must be three numbers in 0\.\.1, got "):
+        Preprocessing((8, 4), (0.5, value, 0.5), (1, 1, 1))

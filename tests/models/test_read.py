@@ -1,6 +1,7 @@
 """Reading weights: two formats told by their content, and one line for everything else."""
 
 import io
+import os
 import pickle
 import zipfile
 
@@ -90,14 +91,20 @@ def test_a_file_cut_short_is_refused_in_one_line(form, share, tmp_path):
 
 
 UNREADABLE = "{path} is no readable file of weights: "
+OTHER_KIND = "it is cut short or of another kind; fetch it again"
 CONVERT = "could run code; convert it with tools/import_weights.py --allow-unsafe if you trust its source"
 OTHER_KINDS = {
     "empty": (b"", UNREADABLE + "it is empty; fetch it again"),
-    "text": (b"hello, I am no checkpoint\n", UNREADABLE),
-    "yaml": (b"MODEL:\n  NAME: vit_small\n", UNREADABLE),
+    "text": (b"hello, I am no checkpoint\n", UNREADABLE + OTHER_KIND),
+    "yaml": (b"MODEL:\n  NAME: vit_small\n", UNREADABLE + OTHER_KIND),
+    "another pickle": (pickle.dumps({"a": 1}, protocol=2) + b"junk", UNREADABLE + OTHER_KIND),
+    "a pickle of more than there is": (
+        b"\x80\x04\x8e" + (2**62).to_bytes(8, "little"),
+        UNREADABLE + OTHER_KIND,
+    ),
     "a pickle of nothing": (b".", UNREADABLE),
     "a pickle cut in a number": (b"G123", UNREADABLE),
-    "json": (b'{"message": "Not Found"}', UNREADABLE + "it is cut short or of another kind; fetch it again"),
+    "json": (b'{"message": "Not Found"}', UNREADABLE + OTHER_KIND),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(64), UNREADABLE),
     "zeros": (bytes(4096), UNREADABLE),
     "web page": (b"\n <!DOCTYPE html><html>", "{path} is a web page, not weights; download the file itself"),
@@ -116,6 +123,10 @@ OTHER_KINDS = {
         b"PK\x03\x04" + bytes(60),
         UNREADABLE + "an archive that is cut short or damaged; fetch it",
     ),
+    "zip of a later version": (
+        saved().replace(b"PK\x01\x02\x00\x00\x00", b"PK\x01\x02\x00\x00\xff"),
+        UNREADABLE + "an archive that is cut short or damaged; fetch it",
+    ),
     "json with a length": (b"\x10" + bytes(7) + b'{"a": 1}' + bytes(30), UNREADABLE),
 }
 
@@ -129,6 +140,27 @@ def test_a_file_of_another_kind_is_refused_in_one_line(kind, tmp_path):
 
 def test_a_missing_file_is_refused_with_its_path(tmp_path):
     assert refusal(tmp_path / "x.pth") == f"weights not found: {tmp_path / 'x.pth'} does not exist"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(os.devnull)])
+def test_a_pipe_or_a_device_is_refused_as_one(make, tmp_path):
+    make(tmp_path / "x.pth")
+    assert "weights must be a regular file" in refusal(tmp_path / "x.pth")
+
+
+def test_a_link_to_itself_does_not_exist(tmp_path):
+    (tmp_path / "x.pth").symlink_to(tmp_path / "x.pth")
+    assert "x.pth does not exist" in refusal(tmp_path / "x.pth")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, on making them
+def test_sparse_and_quantized_tensors_are_read_without_a_warning(tmp_path, recwarn):
+    sparse = torch.eye(3).to_sparse()
+    quantized = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+    torch.save({"a": sparse, "b": quantized}, tmp_path / "x.pth")
+    recwarn.clear()
+    assert set(read_file(tmp_path / "x.pth")) == {"a", "b"}
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_a_folder_is_refused_as_one(tmp_path):

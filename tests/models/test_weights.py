@@ -64,6 +64,17 @@ def test_values_of_another_shape_are_numbers_all_the_same():
     refuse_values("x.pth", {"0.bias": torch.ones(7, 2)}, layers().state_dict())
 
 
+def test_a_negative_variance_is_refused_and_a_variance_of_nothing_is_not():
+    model = layers()
+    state = model.state_dict() | {"1.running_var": torch.tensor([1.0, -0.1, 0.0, -3.0])}
+    message = "1.running_var must be at least 0, 2 of 4 numbers are negative"
+    with pytest.raises(InputError, match=message):
+        load_strictly(model, state, "x.pth")
+    with pytest.raises(InputError, match=message):
+        refuse_values("x.pth", {"1.running_var": state["1.running_var"]}, model.state_dict())
+    load_strictly(model, state | {"1.running_var": torch.zeros(4)}, "x.pth")
+
+
 @pytest.mark.parametrize("count", [torch.tensor(3.0), torch.tensor(True)])
 def test_a_counter_must_be_whole(count):
     norm = nn.BatchNorm1d(2)

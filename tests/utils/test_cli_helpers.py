@@ -1,5 +1,6 @@
 """Exit codes, one line on stderr, and the words of a command line."""
 
+import io
 import sys
 
 import pytest
@@ -33,6 +34,25 @@ def test_input_that_must_be_mended_exits_2_with_one_line(error, line, monkeypatc
 
     assert run_tool(main) == 2
     assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize("text", ["foo\ud800", "ключ"])
+def test_names_that_a_terminal_cannot_show_are_printed_escaped(text, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tool.py"])
+    out, err = (io.TextIOWrapper(io.BytesIO(), "ascii") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+
+    def main(words):
+        sys.stdout.write(f"{text}\n")
+        raise InputError(text)
+
+    assert run_tool(main) == 2
+    out.flush()
+    err.flush()
+    escaped = text.encode("ascii", "backslashreplace") + b"\n"
+    assert out.buffer.getvalue() == escaped
+    assert err.buffer.getvalue() == b"error: " + escaped
 
 
 def test_an_interruption_exits_130_with_one_line(monkeypatch, capsys):

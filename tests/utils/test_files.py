@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from reid.utils import InputError, append_jsonl, check_writable, write_atomically, write_json
+from reid.utils import InputError, append_jsonl, check_output, check_writable, write_atomically, write_json
 
 
 def test_the_file_appears_when_the_block_ends_and_nothing_else_stays(tmp_path):
@@ -127,6 +128,53 @@ def test_standard_output_gets_json_after_what_was_printed(tmp_path, to_file):
         )
     printed = out.read_text() if to_file else result.stdout
     assert printed.split() == ["table", "[", "1", "]"]
+
+
+def test_results_replace_no_pipe_or_device(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(os.devnull)
+    for path in (pipe, link):
+        with pytest.raises(InputError, match=f"must go to a regular file, {path} is a device, a pipe"):
+            check_output(path)
+        check_output(path, to_stream=True)
+        with pytest.raises(InputError, match="only a regular file can be replaced"), write_atomically(path):
+            pass
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/x.pth"])
+def test_links_in_a_circle_are_refused_as_such(name, tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for call in (check_writable, check_output, lambda path: write_atomically(path).__enter__()):
+        with pytest.raises(InputError, match=r"loop.* leads nowhere: its symbolic links go in a circle"):
+            call(tmp_path / name)
+    check_output(tmp_path / "x.pth", tmp_path / name)
+
+
+def test_an_output_is_none_of_the_inputs_however_it_is_spelled(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "in.pth")
+    for path in (tmp_path / "in.pth", tmp_path / "link", tmp_path / "." / "in.pth"):
+        with pytest.raises(InputError, match="is read or written already"):
+            check_output(path, None, tmp_path / "in.pth")
+
+
+def test_a_failed_write_that_another_error_hides_is_an_os_error_all_the_same(tmp_path):
+    path = tmp_path / "x.pth"
+    hiding = RuntimeError("the archive cannot be finished")
+    hiding.__context__ = OSError(28, "No space left on device")
+    with pytest.raises(OSError, match=r"No space left.*x\.pth"), write_atomically(path):
+        raise hiding
+    with pytest.raises(RuntimeError, match="ours"), write_atomically(path):
+        raise RuntimeError("ours")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
+def test_a_folder_that_takes_no_files_is_known_before():
+    with pytest.raises(InputError, match="/proc cannot; name another file"):
+        check_writable(Path("/proc/x.json"))
 
 
 def test_where_nothing_can_be_written_is_known_before(tmp_path, monkeypatch):

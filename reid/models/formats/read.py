@@ -1,6 +1,5 @@
 """A foreign file of weights to its flat state dict."""
 
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reid.models.file_kind import file_kind
-from reid.models.read import UNREADABLE, has_header, read_file, state_dict_in, unreadable
+from reid.models.read import has_header, read_file, state_dict_in, unreadable
 from reid.utils import InputError
 
 
@@ -43,5 +42,5 @@ def _read_unsafely(path: Path) -> Any:
                 return torch.jit.load(path, map_location="cpu").state_dict()
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=False)
-    except (*UNREADABLE, ImportError, pickle.UnpicklingError) as error:
+    except Exception as error:  # it is the file's own code that ran, and raises what it likes
         raise unreadable(path, error) from error
