@@ -85,9 +85,15 @@ class RunFolder:
         return state
 
     def save(self, config: str, state: dict[str, Any]) -> None:
-        """Write the state to go on from, atomically, and keep the one before it."""
+        """Write the state to go on from, atomically, and keep the one before it.
+
+        Raises:
+            OSError: If it cannot be written, the disk being full for one; the states before it are then kept.
+        """
         with write_atomically(self.path / LAST) as temporary:
-            torch.save({"config": config, **state}, temporary)
+            # To an open file: writing to a path, torch hides that the disk is full.
+            with temporary.open("wb") as file:
+                torch.save({"config": config, **state}, file)
             for last in self._existing(LAST):
                 last.replace(self.path / PREVIOUS)
 

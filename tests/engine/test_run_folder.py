@@ -1,0 +1,37 @@
+"""States to go on from survive a disk that is full."""
+
+import resource
+
+import pytest
+import torch
+
+from reid.engine.run_folder import LAST, PREVIOUS, RunFolder
+
+
+def state_of(epoch):
+    return {"epoch": epoch, "model": {"a.b": torch.ones(10_000)}, "optimizers": {}, "scaler": {}}
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond a kilobyte."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path)
+    for epoch in (1, 2):
+        folder.save("config", state_of(epoch))
+    return folder
+
+
+def test_a_full_disk_leaves_the_last_two_states(folder, full_disk):
+    with pytest.raises(OSError, match="File too large"):
+        folder.save("config", state_of(3))
+    assert folder.resume("config")["epoch"] == 2
+    assert torch.load(folder.path / PREVIOUS, weights_only=True)["epoch"] == 1
+    assert sorted(path.name for path in folder.path.iterdir()) == sorted([LAST, PREVIOUS])
