@@ -140,15 +140,14 @@ class ReIDModel(nn.Module):
         """Refuse what would be answered with features of another picture.
 
         Raises:
-            InputError: If the images are no batch, there is none, or they are of another size than the one that
-                the backbone's positions belong to.
+            InputError: If the images are no batch, there is none, or they are of another size than the one
+                that the backbone's positions belong to.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not len(images):
             raise InputError(f"images must be (B, 3, H, W) with at least one, got {tuple(images.shape)}")
         if patch_grid(self.backbone) and tuple(images.shape[2:]) != self.spec.image_size:
-            raise InputError(
-                f"{self.spec.name} was built for images of {self.spec.image_size}, got {tuple(images.shape[2:])}"
-            )
+            size = tuple(images.shape[2:])
+            raise InputError(f"{self.spec.name} was built for images of {self.spec.image_size}, got {size}")
 
     def _reduced(self, spec: ModelSpec) -> tuple[Branch, ...]:
         """Add the layer that reduces the feature, and return the branch that is left."""

@@ -4,7 +4,7 @@ from reid.models.spec import ModelSpec, SideSpec
 
 
 def config_words(spec: ModelSpec) -> str:
-    """The words that build the same network from a configuration, such as ``MODEL.NAME vit_base MODEL.JPM True``."""
+    """The words that build the same network from a configuration: ``MODEL.NAME vit_base MODEL.JPM True``."""
     words = [f"MODEL.NAME {spec.name}"]
     if spec.patch_stride:
         words.append('MODEL.STRIDE_SIZE "[{}, {}]"'.format(*spec.patch_stride))

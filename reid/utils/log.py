@@ -21,8 +21,9 @@ class ConsoleHandler(logging.Handler):
 def setup_logging(folder: Path | None = None, filename: str = "log.txt", rank: int = 0) -> None:
     """Send the log of ``reid`` to stderr and, where a folder is given, to ``folder/filename``.
 
-    Of several processes the first alone writes to stderr, except for warnings, and each has a file of its own:
-    ``log.rank1.txt`` for the second. Calling it again replaces what an earlier call set up, so no line is written twice.
+    Of several processes the first alone writes to stderr, except for warnings, and each has a file of its
+    own: ``log.rank1.txt`` for the second. Calling it again replaces what an earlier call set up, so no line
+    is written twice.
 
     Raises:
         OSError: If the folder cannot be made; with the first line, if the file cannot be opened.

@@ -139,5 +139,5 @@ def test_one_gpu_for_all_is_refused():
 def test_synchronised_batchnorm_without_gpus_is_refused():
     model = torch.nn.BatchNorm1d(3)
     assert synchronise_batchnorm(model, ALONE, torch.device("cpu")) is model
-    with pytest.raises(InputError, match="SOLVER.SYNC_BATCHNORM needs GPUs, got cpu"):
+    with pytest.raises(InputError, match=r"SOLVER.SYNC_BATCHNORM needs GPUs, got cpu"):
         synchronise_batchnorm(model, World(0, 2), torch.device("cpu"))
