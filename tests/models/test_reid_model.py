@@ -130,7 +130,7 @@ def test_images_that_the_positions_do_not_belong_to_are_refused(images, message)
 
 
 def test_a_convolutional_network_refuses_images_of_a_few_pixels():
-    with pytest.raises(InputError, match="resnet10 cannot be built: .* at least 32 pixels"):
+    with pytest.raises(InputError, match=r"resnet10 cannot be built: .* at least 32 pixels"):
         ReIDModel(ModelSpec("resnet10", (16, 16), 3))
     with pytest.raises(InputError, match="osnet_x0_25 needs images of 32 pixels and more"):
         ReIDModel(ModelSpec("osnet_x0_25", (64, 32), 3), Preprocessing((8, 8), (0.5,) * 3, (0.5,) * 3))
