@@ -1,7 +1,7 @@
 """Train a model: baseline, then denoisers.
 
 A folder that holds the checkpoints of a run is never written over: name another OUTPUT_DIR, or delete it.
-Several GPUs or machines: torchrun --nproc-per-node=4 tools/train.py ...; each process takes a part of a batch.
+Several GPUs or machines: torchrun --nproc-per-node=4 tools/train.py ...; each takes a part of a batch.
 """
 
 import sys
