@@ -1,6 +1,7 @@
 """States to go on from survive a disk that is full."""
 
 import resource
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -12,13 +13,15 @@ def state_of(epoch):
     return {"epoch": epoch, "model": {"a.b": torch.ones(10_000)}, "optimizers": {}, "scaler": {}}
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow beyond a kilobyte."""
+    """No file may grow beyond a kilobyte; nothing is printed meanwhile, for that may go to a file too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
@@ -29,8 +32,8 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_full_disk_leaves_the_last_two_states(folder, full_disk):
-    with pytest.raises(OSError, match="File too large"):
+def test_a_full_disk_leaves_the_last_two_states(folder):
+    with pytest.raises(OSError, match="File too large"), full_disk():
         folder.save("config", state_of(3))
     assert folder.resume("config")["epoch"] == 2
     assert torch.load(folder.path / PREVIOUS, weights_only=True)["epoch"] == 1
