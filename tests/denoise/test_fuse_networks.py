@@ -45,7 +45,7 @@ def check(network, targets, dtype, tolerance, steps=1):
 
 
 @pytest.mark.parametrize("targets", ["mlp", "attn", "all"])
-@pytest.mark.parametrize("network", ["vit", "swin"])
+@pytest.mark.parametrize("network", ["vit", pytest.param("swin", marks=pytest.mark.slow)])
 def test_small_transformers_in_double(network, targets):
     check(SMALL[network], targets, torch.float64, 1e-10, steps=2)
 
