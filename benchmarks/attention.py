@@ -6,12 +6,11 @@ it. All rows are one network with one set of weights, take turns in every round,
 
 import argparse
 import copy
-import os
 import sys
 from collections.abc import Sequence
 
 import torch
-from support import count, describe_machine
+from support import NAMES, count, describe_device
 from torch import nn
 
 from reid.engine.flags import relative_difference
@@ -20,7 +19,6 @@ from reid.models import ModelSpec, ReIDModel
 from reid.models.inference import InferenceOptions, prepare_for_inference
 from reid.utils.cli import OneLineParser, run_tool
 
-NAMES = ("vit_small", "vit_base")
 WRITTEN_OUT = "attention written out"
 
 
@@ -61,8 +59,7 @@ def main(words: Sequence[str]) -> None:
         ]
         for name, network in rows.items()
     ]
-    hardware = torch.cuda.get_device_name() if device.type == "cuda" else load()
-    print(f"{args.name}, batch {args.batch}, {args.rounds} rounds; {hardware}; {describe_machine()}")
+    print(f"{args.name}, batch {args.batch}, {args.rounds} rounds; {describe_device(device)}")
     print(format_table(["", "ms/image", "x written out", "feature difference"], cells))
 
 
@@ -72,12 +69,6 @@ def write_out(model: ReIDModel) -> ReIDModel:
     for block in model.backbone.blocks:
         block.attn.fused_attn = False
     return model
-
-
-def load() -> str:
-    """How busy the CPUs are beside this process, as far as the system tells."""
-    one_minute = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    return f"load {one_minute} on {os.cpu_count()} CPUs"
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ from functools import partial
 from statistics import median
 
 import torch
-from attention import NAMES, load
-from support import count, describe_machine
+from support import NAMES, count, describe_device
 
 from reid.data import Batch
 from reid.denoise import attach_denoisers, gather_statistics
@@ -63,8 +62,7 @@ def main(words: Sequence[str]) -> None:
         steps = BATCHES if name.startswith("statistics") else 1
         ratio = median(own / other for own, other in zip(seconds, base, strict=True))
         rows.append([name, f"{1000 * median(seconds) / steps:.0f}", f"{ratio / steps:.3f}"])
-    hardware = torch.cuda.get_device_name() if device.type == "cuda" else load()
-    print(f"{args.name}, batch {args.batch}, {args.rounds} rounds; {hardware}; {describe_machine()}")
+    print(f"{args.name}, batch {args.batch}, {args.rounds} rounds; {describe_device(device)}")
     print(format_table(["", "ms/step", "x plain"], rows))
 
 

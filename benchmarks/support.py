@@ -1,6 +1,7 @@
-"""What the retrieval benchmarks share: drawn features, clocks, memory, and the machine in words."""
+"""What the benchmarks share: drawn features, clocks, memory, and the machine in words."""
 
 import argparse
+import os
 import platform
 import resource
 import sys
@@ -15,6 +16,7 @@ from torch import Tensor
 from reid.utils.cli import OneLineParser
 
 MB = 2**20
+NAMES = ("vit_small", "vit_base")  # backbones that the benchmarks of networks take
 ROWS = 4096  # drawn at a time, so that drawing holds little more than what is drawn
 
 
@@ -76,6 +78,14 @@ def describe_machine() -> str:
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     model = models[0] if models else platform.processor()
     return f"{model}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def describe_device(device: torch.device) -> str:
+    """The GPU, or how busy the CPUs are as far as the system tells; and the machine."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name()}; {describe_machine()}"
+    one_minute = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return f"load {one_minute} on {os.cpu_count()} CPUs; {describe_machine()}"
 
 
 def ratio_cells(times: Sequence[Seconds], base: Sequence[Seconds]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from reid.data.read_image import read_bytes
-from reid.utils import InputError
+from reid.utils import InputError, refresh_interval
 
 FORMAT = 1  # raised when the same boxes give other files
 JPEG_QUALITY = 95
@@ -108,11 +107,12 @@ def _cut_frames(video: Video, boxes: Boxes, folder: Path) -> None:
         raise InputError(f"{video.folder} must hold every frame with a box, frame {missing[0]} is missing")
     parts = [boxes.select(rows) for rows in np.split(order, starts[1:])]
     paths = [files[frame] for frame in frames.tolist()]
-    interval = 0.5 if sys.stderr.isatty() else 10.0
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         try:
             done = pool.map(partial(_cut_frame, video, folder), paths, parts)
-            for _ in tqdm(done, f"crops of {video.name}", len(paths), unit="frame", mininterval=interval):
+            for _ in tqdm(
+                done, f"crops of {video.name}", len(paths), unit="frame", mininterval=refresh_interval()
+            ):
                 pass
         except BaseException:
             pool.shutdown(cancel_futures=True)

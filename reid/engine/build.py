@@ -24,11 +24,12 @@ from reid.engine.lr_schedule import Cosine, MultiStep, Schedule
 from reid.engine.optimizer import OptimizerSpec
 from reid.engine.phases import Stage, plan_stages
 from reid.engine.run_folder import RunFolder
-from reid.engine.steps import PROJECTED, DenoiseWeight, LabelLoss, TextTarget
+from reid.engine.steps import DenoiseWeight, LabelLoss, TextTarget
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import TrainerSpec
 from reid.losses.build import build_criterion
 from reid.models import Header, ReIDModel, Training
+from reid.models.backbones import PROJECTED
 from reid.models.build import build_denoise_spec, build_model, build_model_spec, build_preprocessing
 from reid.models.checkpoint import read_header
 from reid.models.header import package_versions
@@ -75,7 +76,7 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         # Tried now, because it is needed only when the baseline has been trained.
         build_denoise_spec(cfg).attach(model)
     preprocessing = build_preprocessing(cfg)
-    history = build_history(cfg, dataset, stages)
+    history = build_history(cfg, dataset, stages, start)
     return TrainingRun(
         model=model,
         header=Header(model.spec, preprocessing),
@@ -158,13 +159,20 @@ def build_schedule(cfg: CfgNode, base_lr: float, warmup: int) -> Schedule:
     return Cosine(base_lr, warmup, stepped_at_end)
 
 
-def build_history(cfg: CfgNode, dataset: ReIDDataset, stages: list[Stage]) -> list[Training]:
+def build_history(
+    cfg: CfgNode, dataset: ReIDDataset, stages: list[Stage], start: Header | None
+) -> list[Training]:
     """What the weights come from after each stage: its data, and all trainings before it.
 
+    Args:
+        cfg: The configuration.
+        dataset: What is trained on.
+        stages: Of the run.
+        start: The header of the weights to start from; None where they have none.
+
     Raises:
-        InputError: If the weights to start from cannot be read, or were adapted to a site.
+        InputError: If the weights to start from were adapted to a site.
     """
-    start = read_header(Path(cfg.MODEL.PRETRAIN_PATH)) if cfg.MODEL.PRETRAIN_PATH else None
     if start and start.model.adapted:
         raise InputError(
             f"training needs weights from before the adaptation to a site, {cfg.MODEL.PRETRAIN_PATH} were"

@@ -45,11 +45,8 @@ class Cosine:
         t = _steps(epoch, epochs, self.stepped_at_end)
         if epochs == 1 or peak == 0:
             return peak
-        if t < self.warmup:
-            start = START * self.base_lr
-            return start + (peak - start) * t / self.warmup
-        minimum = MINIMUM * self.base_lr
-        return minimum + (peak - minimum) * (1 + math.cos(math.pi * t / epochs)) / 2
+        start, minimum = START * self.base_lr, MINIMUM * self.base_lr
+        return warmup_cosine(peak, start, minimum, t, self.warmup, epochs)
 
 
 @dataclass(frozen=True)
@@ -98,6 +95,17 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, epoc
     """Set every group's rate to the one of its ``peak_lr`` in ``epoch`` (from 1) of ``epochs``."""
     for group in optimizer.param_groups:
         group["lr"] = schedule.rate(group["peak_lr"], epoch, epochs)
+
+
+def warmup_cosine(peak: float, start: float, minimum: float, t: int, warmup: int, epochs: int) -> float:
+    """The rate after ``t`` steps: a line from ``start``, then a cosine from the first step to ``minimum``.
+
+    t < warmup:   r = start + (peak - start) t / warmup
+    otherwise:    r = minimum + (peak - minimum) (1 + cos(pi t / epochs)) / 2
+    """
+    if t < warmup:
+        return start + (peak - start) * t / warmup
+    return minimum + (peak - minimum) * (1 + math.cos(math.pi * t / epochs)) / 2
 
 
 def _steps(epoch: int, epochs: int, stepped_at_end: bool) -> int:

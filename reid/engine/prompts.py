@@ -1,7 +1,6 @@
 """CLIP-ReID's first stage: learn the words of a prompt for every identity, both encoders being frozen."""
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from reid.engine.lr_schedule import warmup_cosine
 from reid.losses.contrast import supervised_contrast
+from reid.models.backbones import PROJECTED
 from reid.models.clip_text import NUM_LEARNED, TextEncoder
-from reid.utils import InputError
+from reid.utils import InputError, refresh_interval
 
-# The branch of a CLIP backbone that lies in the space of the texts.
-PROJECTED = 1
 # Deviation of the words before they are learned.
 INITIAL_STD = 0.02
 # Data sets whose images show vehicles.
@@ -68,11 +67,8 @@ class PromptSettings:
         The cosine counts from the first epoch, so the rate steps down where the warm-up ends, and the last
         epoch has the floor.
         """
-        if epoch < self.warmup:
-            return self.warmup_lr + (self.peak_lr - self.warmup_lr) * epoch / self.warmup
-        return (
-            self.floor_lr + (self.peak_lr - self.floor_lr) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
-        )
+        rates = (self.peak_lr, self.warmup_lr, self.floor_lr)
+        return warmup_cosine(*rates, epoch, self.warmup, self.epochs)
 
 
 class LearnedPrompts(NamedTuple):
@@ -154,10 +150,8 @@ def learn_prompts(
     context = first.to(device).requires_grad_()
     optimizer = torch.optim.Adam([context], weight_decay=settings.weight_decay)
     losses: list[float] = []
-    # Without a terminal each refresh is a line in a log file.
-    interval = 0.5 if sys.stderr.isatty() else 10.0
     epochs = range(1, settings.epochs + 1)
-    bar = tqdm(epochs, desc="prompts", unit="epoch", mininterval=interval, disable=not progress)
+    bar = tqdm(epochs, desc="prompts", unit="epoch", mininterval=refresh_interval(), disable=not progress)
     for epoch in bar:
         optimizer.param_groups[0]["lr"] = settings.learning_rate(epoch)
         total = torch.zeros((), device=device)

@@ -13,9 +13,7 @@ from reid.engine.side import knows_cameras_of, side_inputs
 from reid.losses import BranchTerm, IdentityTripletLoss, Loss
 from reid.losses.contrast import image_to_text_loss
 from reid.models import ReIDModel
-
-# The branch of a CLIP backbone that lies in the space of texts.
-PROJECTED = 1
+from reid.models.backbones import PROJECTED
 
 
 class TextTarget(NamedTuple):

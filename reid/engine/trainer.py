@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from reid.engine.phases import Freezer, Phase, Stage
 from reid.engine.steps import DenoiseWeight, LabelLoss, LossStep
 from reid.losses import Loss
 from reid.models import ReIDModel
-from reid.utils import InputError, seed_everything
+from reid.utils import InputError, refresh_interval, seed_everything
 
 logger = logging.getLogger(__name__)
 
@@ -257,7 +256,5 @@ class RunningMean:
 
 
 def _progress_bar(total: int, world: World) -> tqdm:
-    # Without a terminal each refresh is a line in a log file.
-    interval = 0.5 if sys.stderr.isatty() else 10.0
     silent = not world.is_main
-    return tqdm(total=total, unit="batch", mininterval=interval, dynamic_ncols=True, disable=silent)
+    return tqdm(total=total, unit="batch", mininterval=refresh_interval(), dynamic_ncols=True, disable=silent)

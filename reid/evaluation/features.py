@@ -1,6 +1,5 @@
 """Features of images: extraction by a model, and the table that holds them with their labels."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from reid.evaluation.similarity import check_finite
-from reid.utils import InputError
+from reid.utils import InputError, refresh_interval
 
 
 class LabelledBatch(Protocol):
@@ -106,10 +105,13 @@ def extract_features(
         InputError: If there are no images, or a feature is not finite.
         ValueError: If a batch has not one feature row and one label of each kind for each image.
     """
-    # Without a terminal each refresh is a line in a log file.
-    interval = 0.5 if sys.stderr.isatty() else 10.0
     bar = tqdm(
-        batches, desc="features", unit="batch", total=total, mininterval=interval, disable=not progress
+        batches,
+        desc="features",
+        unit="batch",
+        total=total,
+        mininterval=refresh_interval(),
+        disable=not progress,
     )
     feats, pids, camids = [], [], []
     with evaluation_mode(model), torch.inference_mode():

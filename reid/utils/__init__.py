@@ -4,6 +4,7 @@ from reid.utils.device import pick_device
 from reid.utils.errors import InputError, unknown_choice
 from reid.utils.files import append_jsonl, check_output, check_writable, write_atomically, write_json
 from reid.utils.log import setup_logging
+from reid.utils.progress import refresh_interval
 from reid.utils.seed import seed_everything
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "check_output",
     "check_writable",
     "pick_device",
+    "refresh_interval",
     "seed_everything",
     "setup_logging",
     "unknown_choice",

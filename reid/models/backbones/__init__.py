@@ -1,6 +1,7 @@
 """Backbones by name; the only door to timm. What becomes of their features is not their business."""
 
 from reid.models.backbones.branch import Branch, branches_of
+from reid.models.backbones.clip import PROJECTED
 from reid.models.backbones.create import (
     BACKBONES,
     LEAST_SIDE,
@@ -13,6 +14,7 @@ from reid.models.backbones.swin import fit_swin
 __all__ = [
     "BACKBONES",
     "LEAST_SIDE",
+    "PROJECTED",
     "Branch",
     "branches_of",
     "create_backbone",

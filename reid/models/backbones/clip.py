@@ -35,6 +35,8 @@ CLIP_RESNETS: dict[str, dict[str, Any]] = {
 # Pixels to a cell of the last map, whose stride CLIP-ReID sets to 1.
 RESNET_RATIO = 16
 HEAD_DIM = 64
+# The feature that lies in the space of texts, among those that these backbones return.
+PROJECTED = 1
 
 
 class ClipVisionTransformer(ReIDVisionTransformer):
