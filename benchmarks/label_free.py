@@ -1,12 +1,11 @@
 """Label-free training against plain training: what one step costs, interleaved in one run.
 
-A plain step is identity and triplet loss, forward, backward and SGD. A label-free step runs the denoised
-network without a graph and steps the denoisers of all MLP layers by AdamW: on all positions, and on a share.
+A plain step is identity and triplet loss, forward, backward and SGD. A label-free step runs the network
+without a graph and steps the denoisers of all MLP layers by AdamW: on all positions, and on a share.
 """
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
@@ -16,10 +15,12 @@ from support import NAMES, count, describe_device
 
 from reid.data import Batch
 from reid.denoise import attach_denoisers, gather_statistics
+from reid.denoise.denoiser import LOSSES
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
 from reid.engine.phases import BASELINE, LABEL_FREE, Freezer, Phase
 from reid.engine.steps import DenoiseWeight, LabelLoss, compute_loss
 from reid.evaluation import format_table
+from reid.evaluation.latency import time_in_turns
 from reid.losses import IdentityTripletLoss
 from reid.models import ModelSpec, ReIDModel
 from reid.utils.cli import OneLineParser, run_tool
@@ -38,6 +39,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--batch", type=count, default=16, metavar="N", help="images a step")
     parser.add_argument("--rounds", type=count, default=15, metavar="N", help="timed steps of each row")
     parser.add_argument("--share", type=_share, default=0.25, help="of the positions, in the third row")
+    parser.add_argument("--loss", choices=LOSSES, default="l2", help="the denoising loss")
     parser.add_argument(
         "--statistics", action="store_true", help="add a row: the pass over images of the closed form"
     )
@@ -47,7 +49,7 @@ def main(words: Sequence[str]) -> None:
     plain = ReIDModel(ModelSpec(args.name, SIZE, CLASSES)).to(device)
     denoised = attach_denoisers(plain, "mlp")
     batch = draw_batch(args.batch, device)
-    label_free = prepare_steps(denoised, LABEL_FREE, OptimizerSpec("AdamW", 4e-4), batch)
+    label_free = prepare_steps(denoised, LABEL_FREE, OptimizerSpec("AdamW", 4e-4), batch, args.loss)
     calls = {
         "plain training": partial(prepare_steps(plain, BASELINE, OptimizerSpec("SGD", 1e-3), batch), 1.0),
         "label-free, all positions": partial(label_free, 1.0),
@@ -62,12 +64,14 @@ def main(words: Sequence[str]) -> None:
         steps = BATCHES if name.startswith("statistics") else 1
         ratio = median(own / other for own, other in zip(seconds, base, strict=True))
         rows.append([name, f"{1000 * median(seconds) / steps:.0f}", f"{ratio / steps:.3f}"])
-    print(f"{args.name}, batch {args.batch}, {args.rounds} rounds; {describe_device(device)}")
+    print(
+        f"{args.name}, batch {args.batch}, {args.rounds} rounds, loss {args.loss}; {describe_device(device)}"
+    )
     print(format_table(["", "ms/step", "x plain"], rows))
 
 
 def prepare_steps(
-    model: ReIDModel, phase: Phase, spec: OptimizerSpec, batch: Batch
+    model: ReIDModel, phase: Phase, spec: OptimizerSpec, batch: Batch, kind: str = "l2"
 ) -> Callable[[float], None]:
     """A function that takes one step of ``phase``, given the share of the positions."""
     freezer = Freezer(model)
@@ -76,7 +80,7 @@ def prepare_steps(
     optimizer, labels = create_optimizer(spec, trained), LabelLoss(IdentityTripletLoss())
 
     def step(share: float) -> None:
-        loss = compute_loss(model, batch, phase, labels, DenoiseWeight(share=share))
+        loss = compute_loss(model, batch, phase, labels, DenoiseWeight(kind, share=share))
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         optimizer.step()
@@ -90,24 +94,6 @@ def draw_batch(size: int, device: torch.device) -> Batch:
     images = torch.randn(size, 3, *SIZE, device=device)
     cameras = torch.zeros_like(numbers)
     return Batch(images, numbers // 4 % CLASSES, cameras, numbers, cameras)
-
-
-def time_in_turns(
-    calls: dict[str, Callable[[], object]], rounds: int, device: torch.device
-) -> dict[str, list[float]]:
-    """Seconds of each call, once a round, each round from another one on; a round before them is untimed."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    names, seconds = list(calls), {name: [] for name in calls}
-    for turn in range(-1, rounds):
-        shift = turn % len(names)
-        for name in names[shift:] + names[:shift]:
-            wait()
-            start = time.perf_counter()
-            calls[name]()
-            wait()
-            if turn >= 0:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 def _share(word: str) -> float:

@@ -192,8 +192,9 @@ _C.DENOISE.BETA_START = 1e-4
 _C.DENOISE.BETA_END = 2e-3
 # Whether a reverse step keeps the factor 1/sqrt(a_t) of the paper's Eq. 5; False follows Eq. 7 as printed.
 _C.DENOISE.RESCALE = True
-# The denoising loss: l1 (Eq. 11), l2 (Algorithm 1) or l1+l2 (the authors' code).
-_C.DENOISE.LOSS = "l1"
+# The denoising loss: l2 (Algorithm 1; the noise is integrated out, not drawn), l1 (Eq. 11) or l1+l2 (the
+# authors' code).
+_C.DENOISE.LOSS = "l2"
 # The share of each layer's tokens or cells, drawn anew at every step, on which that loss is computed; above
 # 0, at most 1. A quarter halves the cost of a label-free step.
 _C.DENOISE.TOKEN_SHARE = 1.0

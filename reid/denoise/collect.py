@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from reid.denoise.denoiser import Denoiser, denoisers_by_layer
-from reid.denoise.layers import DenoisedLinear
 
 
 class DenoiseLosses(dict[str, Tensor]):
@@ -28,7 +27,11 @@ class DenoiseLosses(dict[str, Tensor]):
 
 @contextmanager
 def collect_denoise_loss(
-    model: nn.Module, kind: str = "l1", generator: torch.Generator | None = None, share: float = 1.0
+    model: nn.Module,
+    kind: str = "l2",
+    generator: torch.Generator | None = None,
+    share: float = 1.0,
+    plain: bool = False,
 ) -> Iterator[DenoiseLosses]:
     """Collect the loss of each denoiser that runs inside the ``with`` block.
 
@@ -37,15 +40,16 @@ def collect_denoise_loss(
         losses.total.backward()
 
     The losses carry a gradient for the denoisers also under ``torch.no_grad()``, so a label-free step runs
-    the backbone without a graph: then a linear layer with more positions than outputs is folded on the fly
-    (:class:`DenoisedLinear`), and its output is that of its denoiser up to rounding. A layer that runs
-    several times in the block adds up.
+    the backbone without a graph. A layer that runs several times in the block adds up.
 
     Args:
         model: A model with denoisers.
         kind: ``l1``, ``l2`` or ``l1+l2``, see :meth:`Denoiser.loss`.
         generator: Draws the noise and the positions; torch's own by default.
         share: Of each layer's positions, drawn anew at each call, on which its loss is computed.
+        plain: Whether every denoiser hands its features on as they are. Then the output and the features are
+            those of the plain network, as for :func:`solve_denoisers`, whose optimum training approaches;
+            and a label-free step costs the plain forward pass and the losses.
 
     Raises:
         ValueError: If the model has no denoisers.
@@ -70,17 +74,19 @@ def collect_denoise_loss(
 
     with ExitStack() as stack:
         for name, denoiser in denoisers.items():
-            layer = model.get_submodule(name)
-            watched: nn.Module = denoiser
-            if isinstance(layer, DenoisedLinear):
-                # What enters the layer enters its denoiser, which is not called where the layer folds.
-                watched, layer.folds = layer, True
-                stack.callback(setattr, layer, "folds", False)
+            if plain:
+                stack.callback(delattr, denoiser, "forward")
+                denoiser.forward = _hand_on  # type: ignore[method-assign]
             hook = watch(name or "model", denoiser)
-            stack.enter_context(watched.register_forward_pre_hook(hook, with_kwargs=True))
+            stack.enter_context(denoiser.register_forward_pre_hook(hook, with_kwargs=True))
         yield losses
     missing = sorted({name or "model" for name in denoisers} - set(losses))
     if missing:
         raise RuntimeError(
             f"denoised layers that did not run: {', '.join(missing)}; leave them out of targets"
         )
+
+
+def _hand_on(features: Tensor) -> Tensor:
+    """Stands in for the reverse steps."""
+    return features

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid.denoise.expected import expected_l2
 from reid.denoise.schedule import NoiseSchedule
 
 LOSSES = ("l1", "l2", "l1+l2")
@@ -81,7 +82,7 @@ class Denoiser(nn.Module):
     def loss(
         self,
         features: Tensor,
-        kind: str = "l1",
+        kind: str = "l2",
         generator: torch.Generator | None = None,
         share: float = 1.0,
     ) -> Tensor:
@@ -90,10 +91,11 @@ class Denoiser(nn.Module):
             X_t = sqrt(abar_t) X + sqrt(1 - abar_t) eps,  eps ~ N(0, I)
             l1: |D(X_t) - eps|      l2: (D(X_t) - eps)^2      l1+l2: their sum
 
-        Eq. 11 of the paper is L1, its Algorithm 1 is L2, the authors' code adds both. With several steps one
-        of this layer's t is drawn at each call. The features are constants: the gradient reaches W_D and b_D
-        only, because a backbone could lower this loss by shrinking its features to nothing. Computed in
-        float32 at least, whatever the autocast.
+        Eq. 11 of the paper is L1, its Algorithm 1 is L2, the authors' code adds both. With several steps t is
+        one of this layer's. L2 alone is the mean over eps and t, in closed form (:func:`expected_l2`): no
+        draw, no variance. The others draw eps, and one t, at each call. The features are constants: the
+        gradient reaches W_D and b_D only, because a backbone could lower this loss by shrinking its features
+        to nothing. Computed in float32 at least, whatever the autocast.
 
         A position is a token of an image or a cell of a map, and all n of a batch have the same W_D and b_D.
         So a share of them will do: with P drawn without replacement and r the mean distance of one position,
@@ -119,23 +121,27 @@ class Denoiser(nn.Module):
         if not 0 < share <= 1:
             raise ValueError(f"the share of positions must be in (0, 1], got {share}")
         dtype = torch.promote_types(features.dtype, torch.float32)
+        weight = self.weight.to(dtype)
+        bias = None if self.bias is None else self.bias.to(dtype)
         with torch.autocast(features.device.type, enabled=False):
-            clean = self._draw_positions(features.detach(), share, generator).to(dtype)
-            noise = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=dtype)
-            predicted = self.predict(self.schedule.diffuse(clean, noise, self._draw_t(clean, generator)))
+            rows = self._draw_positions(features.detach(), share, generator).to(dtype)
+            if kind == "l2":
+                return expected_l2(weight, bias, rows, self.schedule.mixing(self.timesteps))
+            noise = torch.randn(rows.shape, generator=generator, device=rows.device, dtype=dtype)
+            mixed = self.schedule.diffuse(rows, noise, self._draw_t(rows, generator))
+            predicted = F.linear(mixed, weight, bias)
             return torch.stack([DISTANCES[name](predicted, noise) for name in kind.split("+")]).sum()
 
     def _draw_positions(self, features: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
-        """A share of the positions, in random order: (m, d), or (d, m, 1) with the channels at -3."""
+        """The features of a share of the positions, in random order; of all, in theirs: (n, d)."""
         rows = features.movedim(self.channel_dim, -1)  # (..., d)
         total = rows.shape[:-1].numel()
         wanted = max(1, round(share * total))
         if wanted >= total:
-            return features
+            return rows.reshape(total, -1)
         numbers = torch.randperm(total, generator=generator, device=rows.device)[:wanted]
         # Indexing copies these rows alone, where a reshape would copy a whole map.
-        chosen = rows[torch.unravel_index(numbers, rows.shape[:-1])]
-        return chosen if self.channel_dim == -1 else chosen.T[..., None]
+        return rows[torch.unravel_index(numbers, rows.shape[:-1])]
 
     def _draw_t(self, features: Tensor, generator: torch.Generator | None) -> int:
         """One of this layer's steps, each as likely; the only one needs no draw."""

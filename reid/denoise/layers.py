@@ -4,7 +4,6 @@ from typing import TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from reid.denoise.denoiser import Denoiser
 
@@ -19,10 +18,6 @@ class DenoisedLinear(nn.Linear):
 
     For one step this is W' = W / sqrt(a_t) - C1(t) W W_D and b' = b - C1(t) W b_D (the paper's Eq. 7 with
     the factor 1/sqrt(a_t) of its Eq. 5).
-
-    ``folds`` makes a pass without a graph fold on the fly, where W W_D costs less than W_D X: with more
-    positions than outputs. :func:`collect_denoise_loss` sets it, because a label-free step wants the output
-    and the denoiser's loss but no gradient through either. Otherwise the two maps run one after the other.
 
     Args:
         linear: The layer to wrap; weight and bias are shared with it, not copied.
@@ -44,32 +39,11 @@ class DenoisedLinear(nn.Linear):
                 "a linear layer without a bias takes a denoiser without one: nothing could hold W b_D"
             )
         self.denoiser = denoiser
-        self.folds = False
         _share(self, linear)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        if self.folds and not torch.is_grad_enabled() and input[..., 0].numel() > self.out_features:
-            return F.linear(input, *self._fold())
         return super().forward(self.denoiser(input))
-
-    def _fold(self) -> tuple[Tensor, Tensor | None]:
-        """W' and b' in the layer's own dtype, one reverse step at a time, the last one first.
-
-            b <- b - C1(t) W b_D        W <- scale W - C1(t) W W_D
-
-        For a single pass; :meth:`fuse` computes in float64.
-        """
-        denoiser = self.denoiser
-        weight: Tensor = self.weight
-        bias: Tensor | None = self.bias
-        with torch.autocast(weight.device.type, enabled=False):
-            for t in reversed(denoiser.timesteps):
-                scale, c1 = denoiser.schedule.reverse_coefficients(t)
-                if bias is not None and denoiser.bias is not None:
-                    bias = torch.addmv(bias, weight, denoiser.bias, alpha=-c1)
-                weight = torch.addmm(weight, weight, denoiser.weight, beta=scale, alpha=-c1)
-        return weight, bias
 
     def plain(self) -> nn.Linear:
         """The layer without its denoiser; weight and bias are shared."""

@@ -1,10 +1,26 @@
 """The noise schedule: how much noise a diffusion step adds, and how one reverse step takes it away."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from torch import Tensor
+
+
+class Mixing(NamedTuple):
+    """Means over some steps t of how features and noise are mixed.
+
+    Args:
+        p: Of abar_t.
+        q: Of sqrt(abar_t).
+        k: Of sqrt(1 - abar_t).
+    """
+
+    p: float
+    q: float
+    k: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,12 @@ class NoiseSchedule:
         """Forward process, Eq. 2: X_t = sqrt(abar_t) X + sqrt(1 - abar_t) eps; any shape."""
         abar = self.alpha_bar(t)
         return math.sqrt(abar) * features + math.sqrt(1 - abar) * noise
+
+    def mixing(self, timesteps: Sequence[int]) -> Mixing:
+        """What the optimum over several steps t, each as likely, depends on."""
+        abars = [self.alpha_bar(t) for t in timesteps]
+        terms = [(abar, math.sqrt(abar), math.sqrt(1 - abar)) for abar in abars]
+        return Mixing(*(sum(column) / len(abars) for column in zip(*terms, strict=True)))
 
     def reverse_coefficients(self, t: int) -> tuple[float, float]:
         """The two numbers of one reverse step X' = scale X - C1(t) D_t(X).

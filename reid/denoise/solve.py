@@ -70,13 +70,14 @@ def loss_floor(model: nn.Module, statistics: Mapping[str, Moments]) -> dict[str,
     floors = {}
     for name, denoiser in denoisers_by_layer(model).items():
         weight, _ = _optimum(denoiser, statistics[name])
-        floors[name] = float(1 - _means(denoiser)[2] * weight.trace() / len(weight))
+        k = denoiser.schedule.mixing(denoiser.timesteps).k
+        floors[name] = float(1 - k * weight.trace() / len(weight))
     return floors
 
 
 def _optimum(denoiser: Denoiser, moments: Moments) -> tuple[Tensor, Tensor]:
     """W_D* (d, d) and b_D* (d,), float64."""
-    p, q, k = _means(denoiser)
+    p, q, k = denoiser.schedule.mixing(denoiser.timesteps)
     mean = moments.mean
     # E[X_t X_t^T] without a constant to take the mean away, else the covariance.
     outer = p if denoiser.bias is None else p - q**2
@@ -84,14 +85,6 @@ def _optimum(denoiser: Denoiser, moments: Moments) -> tuple[Tensor, Tensor]:
     matrix = p * moments.covariance + outer * torch.outer(mean, mean) + (1 - p) * identity
     weight = k * torch.cholesky_inverse(torch.linalg.cholesky(matrix))
     return weight, -q * weight @ mean
-
-
-def _means(denoiser: Denoiser) -> tuple[float, float, float]:
-    """p, q and k of :func:`solve_denoisers`."""
-    abars = [denoiser.schedule.alpha_bar(t) for t in denoiser.timesteps]
-    terms = [(abar, abar**0.5, (1 - abar) ** 0.5) for abar in abars]
-    p, q, k = (sum(column) / len(abars) for column in zip(*terms, strict=True))
-    return p, q, k
 
 
 def _statistics(

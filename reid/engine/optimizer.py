@@ -59,7 +59,7 @@ def create_optimizer(
     if spec.name == "SGD":
         return torch.optim.SGD(columns, momentum=spec.momentum)
     if spec.name == "Adam":
-        return torch.optim.Adam(columns)
+        return torch.optim.Adam(columns, fused=True)
     if spec.name == "AdamW":
-        return torch.optim.AdamW(columns)
+        return torch.optim.AdamW(columns, fused=True)
     raise ValueError(f"the optimizer must be SGD, Adam or AdamW, got '{spec.name}'")

@@ -49,7 +49,7 @@ class DenoiseWeight(NamedTuple):
         share: Of each layer's positions, in (0, 1].
     """
 
-    kind: str = "l1"
+    kind: str = "l2"
     weight: float = 0.5
     share: float = 1.0
 
@@ -66,7 +66,7 @@ def compute_loss(
     """The loss to differentiate in ``phase``.
 
         baseline:    L_label
-        label_free:  L_denoise; the network runs without a graph
+        label_free:  L_denoise, of the plain network's features, which runs without a graph
         denoisers:   (1 - lambda) L_label + lambda L_denoise, through the denoised layers
         joint:       the same, and the backbone is trained too
         backbone:    (1 - lambda) L_label, through the denoised layers; L_denoise is a constant here, because
@@ -87,7 +87,8 @@ def compute_loss(
     """
     sides = side_inputs(batch, knows_cameras_of(model.spec.side, dataset))
     if not phase.uses_labels:
-        with collect_denoise_loss(model, denoise.kind, share=denoise.share) as losses, torch.no_grad():
+        collected = collect_denoise_loss(model, denoise.kind, share=denoise.share, plain=True)
+        with collected as losses, torch.no_grad():
             model.embed(batch.images, *sides)
         return Loss(losses.total, {"denoise": losses.total})
     if not phase.trains_denoisers:

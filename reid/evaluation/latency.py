@@ -57,24 +57,40 @@ def measure_latency(
             "timing needs at least one model, image and round and a warm-up of 0 or more, got "
             f"{len(models)} models, {len(images)} images, {rounds} rounds, warm-up {warmup}"
         )
-    calls = {name: _embedding_call(model, sides or {}) for name, model in models.items()}
-    names = list(models)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    calls = {name: partial(_embedding_call(model, sides or {}), images) for name, model in models.items()}
     with evaluation_mode(*models.values()), torch.inference_mode():
-        for call in calls.values():
-            for _ in range(warmup):
-                call(images)
-        for turn in range(rounds):
-            shift = turn % len(names)
-            for name in names[shift:] + names[:shift]:
-                seconds[name].append(_time_call(calls[name], images))
+        seconds = time_in_turns(calls, rounds, images.device, warmup)
+    first, *_ = seconds.values()
     return {
         name: LatencyResult(
             median_ms_per_image=1000 * median(times) / len(images),
-            ratio_to_first=median(own / base for own, base in zip(times, seconds[names[0]], strict=True)),
+            ratio_to_first=median(own / base for own, base in zip(times, first, strict=True)),
         )
         for name, times in seconds.items()
     }
+
+
+def time_in_turns(
+    calls: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each call in each round, which begins with another call from one round to the next.
+
+    Args:
+        calls: By name.
+        rounds: Timed calls of each.
+        device: What the calls compute on; a GPU is waited for.
+        warmup: Untimed calls of each before that.
+    """
+    names = list(calls)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for call in calls.values():
+        for _ in range(warmup):
+            call()
+    for turn in range(rounds):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            seconds[name].append(_time_call(calls[name], device))
+    return seconds
 
 
 def _embedding_call(model: nn.Module, sides: Mapping[str, Tensor]) -> Callable[[Tensor], object]:
@@ -82,11 +98,11 @@ def _embedding_call(model: nn.Module, sides: Mapping[str, Tensor]) -> Callable[[
     return model if embed is None else partial(embed, **sides)
 
 
-def _time_call(call: Callable[[Tensor], object], images: Tensor) -> float:
-    _wait_for(images.device)
+def _time_call(call: Callable[[], object], device: torch.device) -> float:
+    _wait_for(device)
     start = time.perf_counter()
-    call(images)
-    _wait_for(images.device)
+    call()
+    _wait_for(device)
     return time.perf_counter() - start
 
 

@@ -75,43 +75,33 @@ def test_the_output_is_the_same_inside_and_outside():
 def test_nothing_stays_on_the_modules():
     model = make()
     before = copy.deepcopy(model.state_dict())
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), collect_denoise_loss(model):
+    with (
+        pytest.raises(RuntimeError, match="shapes cannot be multiplied"),
+        collect_denoise_loss(model, plain=True),
+    ):
         model(torch.zeros(2, 3, 5, 5))
     layers = denoised_layers(model).values()
     assert not any(layer._forward_pre_hooks or layer.denoiser._forward_pre_hooks for layer in layers)
-    assert not model[3].folds
+    assert not any("forward" in vars(layer.denoiser) for layer in layers)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("bias", [True, False])
-def test_folding_without_a_graph_changes_neither_output_nor_losses(steps, bias):
-    """24 positions are more than 5 outputs, so the second layer sees what the folded first one gives."""
-    plain = nn.Sequential(nn.Linear(3, 5, bias=bias), nn.ReLU(), nn.Linear(5, 4, bias=bias)).double()
-    model = attach_denoisers(plain, r"\d", NoiseSchedule(20, 0.01, 0.2), steps=steps)
-    randomise_denoisers(model)
-    tokens = torch.randn(4, 6, 3, dtype=torch.float64)
-    with collect_denoise_loss(model, "l1", torch.Generator().manual_seed(3)) as expected:
-        output = model(tokens)
-    calls = []
-    handles = [model[i].denoiser.register_forward_hook(lambda *_: calls.append(1)) for i in (0, 2)]
-    with collect_denoise_loss(model, "l1", torch.Generator().manual_seed(3)) as losses, torch.no_grad():
-        folded = model(tokens)
-    assert not calls
-    for handle in handles:
-        handle.remove()
-    torch.testing.assert_close(folded, output, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(dict(losses), dict(expected), rtol=1e-12, atol=1e-12)
-    assert not torch.allclose(plain(tokens), output, rtol=1e-3)
-
-
-@pytest.mark.parametrize(("positions", "folds"), [(5, False), (6, True)])
-def test_only_more_positions_than_outputs_are_folded(positions, folds):
-    model, calls = attach_denoisers(nn.Linear(3, 5), ".*"), []
-    model.denoiser.register_forward_hook(lambda *_: calls.append(1))
-    with collect_denoise_loss(model), torch.no_grad():
-        model(torch.randn(positions, 3))
-    assert bool(calls) != folds
+def test_plainly_the_features_and_the_output_are_those_of_the_plain_network(steps):
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5)).double()
+    model = randomise_denoisers(attach_denoisers(plain, "all", NoiseSchedule(20, 0.01, 0.2), steps=steps))
+    images = IMAGES.double()
+    with collect_denoise_loss(model, plain=True) as losses, torch.no_grad():
+        output = model(images)
+    assert torch.equal(output, plain(images))
+    expected = {
+        "0": model[0].denoiser.loss(plain[0](images)),
+        "3": model[3].denoiser.loss(plain[:3](images)),
+    }
+    torch.testing.assert_close(dict(losses), expected)
+    losses.total.backward()
+    assert all(p.grad.abs().sum() > 0 for p in denoiser_parameters(model))
+    assert not torch.allclose(model(images), output, rtol=1e-3)
 
 
 def test_an_input_passed_by_name_is_measured_too():
@@ -134,7 +124,7 @@ def test_a_share_of_the_positions_is_drawn_by_the_generator():
 
 
 def test_a_share_in_a_layer_that_runs_twice_keeps_every_gradient_under_no_grad():
-    model = attach_denoisers(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "0")
+    model = randomise_denoisers(attach_denoisers(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "0"))
     with collect_denoise_loss(model, share=0.25) as losses, torch.no_grad():
         model(model(torch.ones(2, 8, 4)))
     losses.total.backward()

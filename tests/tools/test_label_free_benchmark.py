@@ -33,7 +33,7 @@ def test_each_step_has_a_row_with_its_ratio_to_the_plain_one(benchmark, monkeypa
     words = ["--batch", "8", "--rounds", "1", "--share", "0.5", "--statistics"]
     assert not run_script(benchmark, monkeypatch, *words)
     first, *table = capsys.readouterr().out.splitlines()
-    assert first.startswith("vit_small, batch 8, 1 rounds; ")
+    assert first.startswith("vit_small, batch 8, 1 rounds, loss l2; ")
     assert f"{torch.get_num_threads()} threads, torch " in first
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert rows[0][1:] == ["ms/step", "x plain"]
@@ -44,11 +44,3 @@ def test_each_step_has_a_row_with_its_ratio_to_the_plain_one(benchmark, monkeypa
         "statistics, a batch",
     ]
     assert rows[2][2] == "1.000"
-
-
-def test_every_round_begins_with_another_call(benchmark):
-    order = []
-    calls = {name: lambda name=name: order.append(name) for name in "abc"}
-    times = benchmark.time_in_turns(calls, 3, torch.device("cpu"))
-    assert "".join(order) == "cababcbcacab"
-    assert [len(seconds) for seconds in times.values()] == [3, 3, 3]
