@@ -182,7 +182,8 @@ _C.DENOISE = CfgNode()
 # none, label_free (backbone frozen, no labels), alternating (with labels, DENOISE.PERIOD epochs each) or
 # joint (with labels, everything trained in every epoch).
 _C.DENOISE.MODE = "none"
-# Which layers: mlp, attn, conv, all, or regular expressions for whole layer names.
+# Which layers: mlp, attn, conv, all, or regular expressions for whole layer names; or feature, which denoises
+# the final feature alone and is never fused (DenoiseRep-).
 _C.DENOISE.TARGETS = ["mlp"]
 # Reverse steps a layer.
 _C.DENOISE.STEPS = 1

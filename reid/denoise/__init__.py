@@ -11,10 +11,11 @@ For any network of ``nn.Linear`` and ``nn.Conv2d``; nothing here knows of re-ide
 from reid.denoise.attach import attach_denoisers, denoiser_parameters, detach_denoisers
 from reid.denoise.change import weight_change
 from reid.denoise.collect import DenoiseLosses, collect_denoise_loss
-from reid.denoise.denoiser import Denoiser
+from reid.denoise.denoiser import Denoiser, denoisers_by_layer
 from reid.denoise.feature import DenoisedFeature
 from reid.denoise.fuse import fuse_denoisers
 from reid.denoise.layers import DenoisedConv2d, DenoisedLinear, denoised_layers
+from reid.denoise.random import randomize_denoisers
 from reid.denoise.schedule import NoiseSchedule
 from reid.denoise.solve import loss_floor, solve_denoisers
 from reid.denoise.statistics import (
@@ -37,12 +38,14 @@ __all__ = [
     "collect_denoise_loss",
     "denoised_layers",
     "denoiser_parameters",
+    "denoisers_by_layer",
     "detach_denoisers",
     "fuse_denoisers",
     "gather_statistics",
     "load_statistics",
     "loss_floor",
     "merge_statistics",
+    "randomize_denoisers",
     "save_statistics",
     "solve_denoisers",
     "weight_change",

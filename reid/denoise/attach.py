@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reid.denoise.dataflow import Dataflow, read_dataflow
 from reid.denoise.denoiser import Denoiser
+from reid.denoise.feature import DenoisedFeature
 from reid.denoise.layers import DenoisedConv2d, DenoisedLayer, DenoisedLinear, denoised_layers
 from reid.denoise.names import group_names
 from reid.denoise.schedule import NoiseSchedule
@@ -99,13 +100,16 @@ def _way_to_batch_norm(flow: Dataflow, name: str) -> str | None:
 
 
 def detach_denoisers(model: M) -> M:
-    """Return a copy without denoisers: the plain layers with the weights they have.
+    """Return a copy without denoisers: the plain layers, and networks, with the weights they have.
 
     This is the baseline of a model whose backbone stayed frozen, not the fused model.
     """
     model = copy_model(model)
     for name, layer in denoised_layers(model).items():
         model = swap_layer(model, name, layer.plain())
+    for name, module in list(model.named_modules()):
+        if isinstance(module, DenoisedFeature):
+            model = swap_layer(model, name, module.network)
     return model
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from reid.denoise.feature import DenoisedFeature
 from reid.denoise.layers import denoised_layers
 
 
@@ -10,7 +11,8 @@ from reid.denoise.layers import denoised_layers
 def weight_change(model: nn.Module) -> dict[str, float]:
     """The relative change |W' - W| / |W| (Frobenius norms) of every denoised layer, by name.
 
-    Zero where W is zero and stays so.
+    Zero where W is zero and stays so. A denoised final feature has no layer: there W is the identity, and the
+    change |A - I| / |I| is that of its map X' = A X + c.
 
     Raises:
         ValueError: If a fused weight is not finite.
@@ -21,4 +23,9 @@ def weight_change(model: nn.Module) -> dict[str, float]:
         changes[name] = float(
             (after - before).norm() / before.norm().clamp_min(torch.finfo(before.dtype).tiny)
         )
+    for name, module in model.named_modules():
+        if isinstance(module, DenoisedFeature):
+            matrix, _ = module.denoiser.as_affine()
+            identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+            changes[name] = float((matrix - identity).norm() / identity.norm())
     return changes

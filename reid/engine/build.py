@@ -1,6 +1,7 @@
 """From a configuration to a training run and to an evaluator."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         history=history,
         stages=stages,
         denoise=build_denoise_spec(cfg),
+        attach=build_denoise_spec(cfg).attach,
         loader=build_train_loader(cfg, dataset, labelled, world),
         label_loss=build_label_loss(cfg, model),
         dataset=dataset.name,
@@ -96,6 +98,25 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         facts=_run_facts(cfg, dataset, datasets, device) | {"processes": world.size},
         world=world,
     )
+
+
+def build_seeds(cfg: CfgNode, count: int, world: World = ALONE) -> Iterator[TrainingRun]:
+    """Runs of ``cfg`` that differ in their seed, in ``seed_N`` below its ``OUTPUT_DIR``, built one by one.
+
+    Args:
+        cfg: The configuration; its seed is the first, the others follow it.
+        count: How many.
+        world: The processes that train together.
+
+    Raises:
+        InputError: As :func:`build_run`.
+    """
+    for seed in range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + count):
+        own = cfg.clone()
+        own.defrost()
+        own.SOLVER.SEED, own.OUTPUT_DIR = seed, str(Path(cfg.OUTPUT_DIR, f"seed_{seed}"))
+        own.freeze()
+        yield build_run(own, world)
 
 
 def build_label_loss(cfg: CfgNode, model: ReIDModel) -> LabelLoss:
@@ -161,7 +182,7 @@ def build_schedule(cfg: CfgNode, base_lr: float, warmup: int) -> Schedule:
 
 def build_history(
     cfg: CfgNode, dataset: ReIDDataset, stages: list[Stage], start: Header | None
-) -> list[Training]:
+) -> list[Training | None]:
     """What the weights come from after each stage: its data, and all trainings before it.
 
     Args:
@@ -179,7 +200,7 @@ def build_history(
             " adapted; start from the checkpoint that they came from"
         )
     last = start.training if start else None
-    history = []
+    history: list[Training | None] = []
     for stage in stages:
         facts = _training_facts(dataset)
         last = Training(**facts, stage=stage.name, epochs=len(stage.phases), before=last)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid.denoise import denoised_layers, fuse_denoisers, weight_change
+from reid.denoise import denoised_layers, denoisers_by_layer, fuse_denoisers, weight_change
 from reid.engine.evaluate import Evaluator
 from reid.engine.flags import FlagDifference, flag_differences, relative_difference
 from reid.evaluation import (
@@ -24,6 +24,7 @@ from reid.models import ReIDModel
 from reid.models.inference import InferenceOptions, prepare_for_inference
 
 BASELINE, UNFUSED, FUSED = "baseline", "+ DenoiseRep unfused", "+ DenoiseRep fused"
+FINAL_FEATURE = "+ DenoiseRep-"
 TIMED_IMAGES = 16
 FLAG_IMAGES = 128  # that the flags of inference are compared on
 CLASSIFIERS = ("classifier.", "part_classifiers.")
@@ -53,8 +54,8 @@ class Comparison:
     Args:
         backbone: The name that all models share.
         rows: Baseline first.
-        fused_difference: Largest |fused - unfused| over largest |unfused|; None without denoisers.
-        baseline_cosine: Mean and smallest cosine of fused and baseline features; None without denoisers.
+        fused_difference: Largest |fused - unfused| over largest |unfused|; None without denoisers that fuse.
+        baseline_cosine: Mean and smallest cosine of denoised and baseline features; None without denoisers.
         weight_changes: |W'-W|/|W| by layer; empty without denoisers.
         protocol: One line that says what the figures can be compared with.
         inference: What each flag of inference does to the last model's features; empty in eager float32.
@@ -76,12 +77,15 @@ class Comparison:
             time = [f"{row.latency.median_ms_per_image:.2f}", f"{row.latency.ratio_to_first:.3f}"]
             cells.append([name, *figure_cells(row.result), *time, f"{row.num_parameters / 1e6:.2f} M"])
         lines = [format_table(header, cells), f"protocol: {self.protocol}"]
-        if self.fused_difference is not None and self.baseline_cosine is not None:
-            low = min(self.baseline_cosine)
+        if self.fused_difference is not None:
+            lines.append(
+                f"largest feature difference fused to unfused, relative: {self.fused_difference:.1e}"
+            )
+        if self.baseline_cosine is not None:
+            average, low = self.baseline_cosine
             changes = self.weight_changes.values()
             lines += [
-                f"largest feature difference fused to unfused, relative: {self.fused_difference:.1e}",
-                f"cosine of fused to baseline features: mean {self.baseline_cosine[0]:.6f}, lowest {low:.6f}",
+                f"cosine of denoised to baseline features: mean {average:.6f}, lowest {low:.6f}",
                 f"weight change |W'-W|/|W| over {len(self.weight_changes)} layers:"
                 f" mean {mean(changes):.1e}, largest {max(changes):.1e}",
             ]
@@ -122,8 +126,9 @@ def compare(
     """Evaluate and time a model against its baseline, and its fused form against both.
 
     Args:
-        model: With denoisers: three rows, and ``baseline`` is needed. Without: a row of its own beside that
-            of ``baseline``, or the baseline's row where there is no other.
+        model: With denoisers: three rows, or two where they denoise the final feature (DenoiseRep-), and
+            ``baseline`` is needed. Without: a row of its own beside that of ``baseline``, or the baseline's
+            row where there is no other.
         baseline: The model before denoising, if known.
         evaluator: Test images and protocol.
         rounds: Timed rounds; the models take turns in each.
@@ -137,6 +142,8 @@ def compare(
     models = {} if baseline is None else {BASELINE: baseline}
     if denoised_layers(model):
         models |= {UNFUSED: model, FUSED: fuse_denoisers(model)}
+    elif denoisers_by_layer(model):
+        models[FINAL_FEATURE] = model
     elif is_fused:
         models[FUSED] = model
     else:
@@ -156,9 +163,11 @@ def compare(
         for name, m in models.items()
     }
     difference = cosine = None
-    if {BASELINE, UNFUSED, FUSED} <= set(features):
+    if UNFUSED in features:
         difference = relative_difference(features[FUSED].feats, features[UNFUSED].feats)
-        cosines = F.cosine_similarity(features[FUSED].feats, features[BASELINE].feats)
+    if denoisers_by_layer(model):
+        first, *_, last_feats = (found.feats for found in features.values())
+        cosines = F.cosine_similarity(last_feats, first)
         cosine = (float(cosines.mean()), float(cosines.min()))
     last = list(models.values())[-1].to(evaluator.device)
     return Comparison(
@@ -172,9 +181,9 @@ def compare(
     )
 
 
-def row_name(stage: str) -> str:
+def row_name(stage: str, is_fusable: bool) -> str:
     """What the tables call the model at the end of a stage of training."""
-    return BASELINE if stage == "baseline" else UNFUSED
+    return BASELINE if stage == "baseline" else UNFUSED if is_fusable else FINAL_FEATURE
 
 
 def count_parameters(model: ReIDModel) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 from yacs.config import CfgNode
 
-from reid.denoise import denoised_layers, detach_denoisers
+from reid.denoise import denoisers_by_layer, detach_denoisers
 from reid.engine.run_folder import BASELINE
 from reid.models import Header, ReIDModel
 from reid.models.build import build_model_spec, build_preprocessing
@@ -101,11 +101,11 @@ def load_baseline(
         InputError: If the file cannot be used, carries denoisers, or wants its images prepared differently.
     """
     beside = path.with_name(BASELINE)
-    if baseline is None and (is_fused or denoised_layers(model)) and beside.is_file():
+    if baseline is None and (is_fused or denoisers_by_layer(model)) and beside.is_file():
         baseline = beside
     if baseline is not None:
         loaded = load_for_test(cfg, baseline)[0]
-        if denoised_layers(loaded):
+        if denoisers_by_layer(loaded):
             raise InputError(f"the baseline must have no denoisers, {baseline} has them; name a plain model")
         if loaded.preprocessing != model.preprocessing:
             raise InputError(
@@ -113,6 +113,6 @@ def load_baseline(
                 f" {path} wants {model.preprocessing}; evaluate one at a time, with --weights alone"
             )
         return loaded, str(baseline)
-    if denoised_layers(model):
+    if denoisers_by_layer(model):
         return detach_denoisers(model), f"{path} without its denoisers"
     return None, str(path)

@@ -30,6 +30,10 @@ LABEL_FREE = Phase("label_free", trains_backbone=False, trains_denoisers=True, u
 DENOISERS = Phase("denoisers", trains_backbone=False, trains_denoisers=True, uses_labels=True)
 BACKBONE = Phase("backbone", trains_backbone=True, trains_denoisers=False, uses_labels=True)
 JOINT = Phase("joint", trains_backbone=True, trains_denoisers=True, uses_labels=True)
+IDLE = Phase("idle", trains_backbone=False, trains_denoisers=False, uses_labels=False)
+
+# What is left of a phase where denoisers are not trained; of L_label the backbone keeps its share.
+WITHOUT_DENOISERS = {LABEL_FREE: IDLE, DENOISERS: IDLE, JOINT: BACKBONE}
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,21 @@ class Stage:
 
     Args:
         name: ``baseline``, ``label_free``, ``alternating`` or ``joint``.
-        phases: The phase of each epoch.
+        phases: The phase of each epoch; one that trains nothing is passed over.
+        denoises: Whether the model has denoisers in this stage.
     """
 
     name: str
     phases: tuple[Phase, ...]
+    denoises: bool = False
 
-    @property
-    def denoises(self) -> bool:
-        """Whether the model has denoisers in this stage."""
-        return any(phase.trains_denoisers for phase in self.phases)
+    def without_training_denoisers(self, *, denoises: bool) -> "Stage":
+        """The same epochs at the same rates, but no denoiser is trained: a control of this stage.
+
+        Args:
+            denoises: Whether there are any.
+        """
+        return Stage(self.name, tuple(WITHOUT_DENOISERS.get(p, p) for p in self.phases), denoises)
 
 
 def plan_stages(
@@ -71,13 +80,13 @@ def plan_stages(
     """
     stages = [Stage("baseline", (BASELINE,) * baseline_epochs)] if baseline_epochs else []
     if mode == "label_free":
-        stages.append(Stage(mode, (LABEL_FREE,) * denoise_epochs))
+        stages.append(Stage(mode, (LABEL_FREE,) * denoise_epochs, denoises=True))
     elif mode == "alternating":
         order = (DENOISERS, BACKBONE) if first == "denoisers" else (BACKBONE, DENOISERS)
         turns = [order[epoch // period % 2] for epoch in range(denoise_epochs)]
-        stages.append(Stage(mode, tuple(turns)))
+        stages.append(Stage(mode, tuple(turns), denoises=True))
     elif mode == "joint":
-        stages.append(Stage(mode, (JOINT,) * denoise_epochs))
+        stages.append(Stage(mode, (JOINT,) * denoise_epochs, denoises=True))
     elif mode != "none":
         raise ValueError(f"the mode must be none, label_free, alternating or joint, got '{mode}'")
     return stages

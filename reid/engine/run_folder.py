@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 CONFIG, FACTS, METRICS = "config.yml", "run.json", "metrics.jsonl"
 LAST, PREVIOUS = "last.pth", "last.previous.pth"
 BASELINE, DENOISED, FUSED = "baseline.pth", "denoised.pth", "fused.pth"
+PLAIN = "plain.pth"  # of a control that has no denoisers
 
 # What a state to go on from holds, beside whatever else.
 STATE = {"config": str, "epoch": int, "model": dict, "optimizers": dict, "scaler": dict}
@@ -48,10 +49,11 @@ class RunFolder:
                 f"{self.path} holds an unfinished run; pass --resume to go on, or name another OUTPUT_DIR,"
                 " or delete it"
             )
-        if kept := self._existing(BASELINE, DENOISED, FUSED):
+        if kept := self._existing(BASELINE, DENOISED, FUSED, PLAIN):
             raise InputError(
                 f"{self.path} holds a finished run ({', '.join(path.name for path in kept)}), which is"
-                " neither resumed nor written over; name another OUTPUT_DIR, or delete it"
+                " neither resumed nor written over; name another OUTPUT_DIR, or delete it (--controls"
+                " --resume takes it as it is)"
             )
         (self.path / METRICS).unlink(missing_ok=True)
         with write_atomically(self.path / CONFIG) as temporary:
@@ -76,13 +78,27 @@ class RunFolder:
                 raise InputError(f"{error}; delete {self.path} to train anew") from error
             state = _read_state(paths[1])
             logger.warning("%s; going on from %s, which is older", error, paths[1])
-        if state["config"] != config:
-            old, new = state["config"].splitlines(), config.splitlines()
-            changed = sorted(line.strip() for line in set(new) - set(old))
+        self._check_config(state["config"], config)
+        return state
+
+    def is_finished(self, config: str) -> bool:
+        """Whether the run of ``config`` has come to its end here.
+
+        Raises:
+            InputError: If a run of another configuration has.
+        """
+        ends = self._existing(BASELINE, DENOISED, PLAIN)
+        if not ends or self._existing(LAST, PREVIOUS) or not (self.path / CONFIG).is_file():
+            return False
+        self._check_config((self.path / CONFIG).read_text(encoding="utf-8"), config)
+        return True
+
+    def _check_config(self, old: str, new: str) -> None:
+        if old != new:
+            changed = sorted(line.strip() for line in set(new.splitlines()) - set(old.splitlines()))
             raise InputError(
                 f"{self.path} was started with another configuration; changed: {', '.join(changed)}"
             )
-        return state
 
     def save(self, config: str, state: dict[str, Any]) -> None:
         """Write the state to go on from, atomically, and keep the one before it.

@@ -1,6 +1,7 @@
 """A training run: baseline, then denoisers, in one folder that is enough to repeat it."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import mean
@@ -13,7 +14,7 @@ from reid.denoise import fuse_denoisers, weight_change
 from reid.engine.distributed import ALONE, World
 from reid.engine.evaluate import Evaluator
 from reid.engine.phases import Stage
-from reid.engine.run_folder import BASELINE, DENOISED, FUSED, LAST, RunFolder
+from reid.engine.run_folder import BASELINE, DENOISED, FUSED, LAST, PLAIN, RunFolder
 from reid.engine.steps import LabelLoss
 from reid.engine.trainer import Trainer, TrainerSpec
 from reid.evaluation import EvaluationResult
@@ -34,6 +35,7 @@ class TrainingRun:
         history: What the checkpoint of each stage says that its weights come from.
         stages: What is trained, in turn.
         denoise: How denoisers are attached.
+        attach: What attaches them, to a copy of the model.
         loader: Training batches.
         label_loss: The loss with labels.
         dataset: The name of the training set, for side information.
@@ -46,13 +48,15 @@ class TrainingRun:
         config: The resolved configuration as YAML.
         facts: Versions, data counts and protocol, for ``run.json``.
         world: The processes that train it together; the main one writes.
+        skipped: How many of the stages the model has been through already.
     """
 
     model: ReIDModel
     header: Header
-    history: list[Training]
+    history: list[Training | None]
     stages: list[Stage]
     denoise: DenoiseSpec
+    attach: Callable[[ReIDModel], ReIDModel]
     loader: DataLoader
     label_loss: LabelLoss
     dataset: str
@@ -65,6 +69,7 @@ class TrainingRun:
     config: str
     facts: dict[str, Any]
     world: World = ALONE
+    skipped: int = 0
 
     def run(self, resume: bool = False) -> dict[str, dict[str, EvaluationResult]]:
         """Train every stage and write its checkpoint.
@@ -81,7 +86,7 @@ class TrainingRun:
         """
         state = self.folder.resume(self.config) if resume else None
         # The whole state is tried before anything in the folder changes.
-        first = 0 if state is None else self._stage_of(state["epoch"])
+        first = self.skipped if state is None else self._stage_of(state["epoch"])
         trainer = self._trainer(first, state)
         # Every process has read what it needs before the main one changes the folder.
         self.world.gather_objects(None)
@@ -97,6 +102,8 @@ class TrainingRun:
             results[trainer.stage.name] = self._run_stage(trainer)
         if self.world.is_main:
             self.folder.finish()
+        # What the main process wrote can be read by all.
+        self.world.gather_objects(None)
         return results
 
     def _stage_of(self, epoch: int) -> int:
@@ -112,9 +119,9 @@ class TrainingRun:
     def _trainer(self, index: int, state: dict[str, Any] | None = None) -> Trainer:
         """The trainer of a stage, where the run was interrupted in it at the place of the interruption."""
         stage = self.stages[index]
-        model = self.denoise.attach(self.model) if stage.denoises else self.model
+        model = self.attach(self.model) if stage.denoises else self.model
         model.to(self.device)
-        spec = self.trainers["denoise" if stage.denoises else "baseline"]
+        spec = self.trainers["baseline" if stage.name == "baseline" else "denoise"]
         first_epoch = 1 + sum(len(stage.phases) for stage in self.stages[:index])
         trainer = Trainer(
             *(model, stage, self.loader, self.label_loss, self.device, spec, first_epoch, self.dataset),
@@ -159,7 +166,8 @@ class TrainingRun:
     def _save(self, model: ReIDModel, stage: Stage) -> None:
         header = replace(self.header, training=self.history[self.stages.index(stage)])
         if not stage.denoises:
-            save_checkpoint(self.folder.path / BASELINE, model, header)
+            name = BASELINE if stage.name == "baseline" else PLAIN
+            save_checkpoint(self.folder.path / name, model, header)
             return
         changes = weight_change(model)
         logger.info(
@@ -170,7 +178,8 @@ class TrainingRun:
         )
         attached = replace(header, denoise=self.denoise, state="attached")
         save_checkpoint(self.folder.path / DENOISED, model, attached)
-        save_checkpoint(self.folder.path / FUSED, fuse_denoisers(model), replace(attached, state="fused"))
+        if self.denoise.is_fusable:
+            save_checkpoint(self.folder.path / FUSED, fuse_denoisers(model), replace(attached, state="fused"))
 
     def _evaluate(self, trainer: Trainer) -> dict[str, EvaluationResult]:
         stage, epoch, results = trainer.stage.name, trainer.number, {}

@@ -18,7 +18,7 @@ from reid.data import Batch, iterate, set_epoch
 from reid.engine.distributed import ALONE, World
 from reid.engine.lr_schedule import Schedule, set_learning_rate
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
-from reid.engine.phases import Freezer, Phase, Stage
+from reid.engine.phases import IDLE, Freezer, Phase, Stage
 from reid.engine.steps import DenoiseWeight, LabelLoss, LossStep
 from reid.losses import Loss
 from reid.models import ReIDModel
@@ -108,7 +108,7 @@ class Trainer:
         self.freezer = Freezer(model)
         self.epoch = 0  # epochs of this stage that are done
         self.optimizers = {"backbone": create_optimizer(spec.backbone, self.freezer.backbone)}
-        if stage.denoises:
+        if self.freezer.denoisers:  # none, or fixed ones, in the controls
             self.optimizers["denoisers"] = create_optimizer(spec.denoisers, self.freezer.denoisers)
         self.scaler = torch.amp.GradScaler(enabled=spec.amp and device.type == "cuda")
 
@@ -122,6 +122,10 @@ class Trainer:
         with _progress_bar((total - self.epoch) * len(self.loader), self.world) as bar:
             while self.epoch < total:
                 phase = self.stage.phases[self.epoch]
+                if phase == IDLE:
+                    self.epoch += 1
+                    bar.update(len(self.loader))
+                    continue
                 bar.set_description(f"{phase.name} {self.epoch + 1}/{total}")
                 figures = self._train_epoch(phase, bar)
                 self.epoch += 1

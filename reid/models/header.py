@@ -13,6 +13,7 @@ import torchvision
 
 import reid
 from reid.denoise import NoiseSchedule, attach_denoisers
+from reid.models.feature import FEATURE, denoise_feature
 from reid.models.fields import read_fields
 from reid.models.preprocessing import Preprocessing
 from reid.models.reid_model import ReIDModel
@@ -26,10 +27,10 @@ MAX_TIMESTEPS = 10**5
 
 @dataclass(frozen=True)
 class DenoiseSpec:
-    """How denoisers are attached: the arguments of ``attach_denoisers``.
+    """How denoisers are attached: the arguments of ``attach_denoisers``, or ``feature`` for DenoiseRep-.
 
     Raises:
-        InputError: If a number is outside its range.
+        InputError: If a number is outside its range, or ``feature`` is one of several targets.
     """
 
     targets: tuple[str, ...] = ("mlp",)
@@ -43,6 +44,8 @@ class DenoiseSpec:
         for name, value in (("steps", self.steps), ("timesteps", self.timesteps)):
             if not 1 <= value <= MAX_TIMESTEPS:
                 raise InputError(f"{name} must be in 1..{MAX_TIMESTEPS}, got {value}")
+        if FEATURE in self.targets and len(self.targets) > 1:
+            raise InputError(f"the target {FEATURE} (DenoiseRep-) stands alone, got {list(self.targets)}")
         try:
             self.schedule()
         except ValueError as error:
@@ -52,6 +55,11 @@ class DenoiseSpec:
         """The noise schedule of the denoisers."""
         return NoiseSchedule(self.timesteps, self.beta_start, self.beta_end, self.rescale)
 
+    @property
+    def is_fusable(self) -> bool:
+        """Whether the denoisers lie in layers that they fold into."""
+        return FEATURE not in self.targets
+
     def attach(self, model: ReIDModel) -> ReIDModel:
         """Return a copy of ``model`` with denoisers.
 
@@ -59,6 +67,8 @@ class DenoiseSpec:
             InputError: If they cannot be attached.
         """
         try:
+            if not self.is_fusable:
+                return denoise_feature(model, self.schedule(), self.steps)
             return attach_denoisers(model, self.targets, self.schedule(), self.steps)
         except ValueError as error:
             raise InputError(f"denoisers cannot be attached to {model.spec.name}: {error}") from error

@@ -61,6 +61,7 @@ class ReIDModel(nn.Module):
         self.reduction: nn.Linear | None = None
         if spec.feat_dim:
             self.branches = self._reduced(spec)
+        self.feature_denoisers = nn.ModuleList()  # DenoiseRep- has one for each branch
         self.dim = sum(branch.dim for branch in self.branches if branch.scale)
         first, *others = (branch for branch in self.branches if branch.id_weight)
         self.neck, self.classifier = BNNeck(first.dim), _classifier(first.dim, spec.num_classes)
@@ -133,8 +134,11 @@ class ReIDModel(nn.Module):
         sides = (camids, viewids) if takes_side_information(self.backbone) else ()
         feats = self.backbone(images, *sides)
         if self.reduction is not None:
-            return (self.reduction(feats),)
-        return feats if len(self.branches) > 1 else (feats,)
+            feats = self.reduction(feats)
+        feats = feats if len(self.branches) > 1 else (feats,)
+        if not self.feature_denoisers:
+            return feats
+        return tuple(denoise(feat) for denoise, feat in zip(self.feature_denoisers, feats, strict=True))
 
     def _check_images(self, images: Tensor) -> None:
         """Refuse what would be answered with features of another picture.

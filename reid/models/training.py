@@ -23,7 +23,8 @@ class Training:
         num_images: Training images.
         num_ids: Training identities; 0 where there are no labels.
         num_cameras: Cameras, unknown ones not counted.
-        stage: ``baseline``, ``label_free``, ``alternating``, ``joint`` or ``adaptation``.
+        stage: ``baseline``, ``label_free``, ``alternating``, ``joint``, ``adaptation``, or of a control of
+            denoising ``no_denoisers`` or ``random_denoisers``.
         epochs: Of this stage.
         before: The training that the weights at its start came from; None where that is unknown, or there was
             none but an ImageNet or another pre-training.

@@ -1,0 +1,163 @@
+"""What denoising does to a model, in one table: against its controls, and over several seeds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from reid.engine.controls import Outcome
+from reid.engine.evaluate import Evaluator
+from reid.evaluation import (
+    FIGURES,
+    EvaluationResult,
+    FeatureSet,
+    Interval,
+    bootstrap_difference,
+    format_table,
+)
+from reid.evaluation.evaluator import REPORTED_RANKS
+from reid.models import ReIDModel
+
+KEYS = ("mAP", *(f"R{rank}" for rank in REPORTED_RANKS))
+COLUMNS = (
+    *(f"{figure}, %" for figure in FIGURES),
+    "mAP less untouched",
+    "weight change: denoisers",
+    "in all",
+    "cosine to untouched",
+)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One model beside the untouched one.
+
+    Args:
+        result: Its metrics.
+        gain: Its mAP less that of the untouched model, with its interval over queries.
+        fusion_change: Mean over the denoised layers of |W'-W|/|W|, what fusing its denoisers changes; None
+            without denoisers.
+        total_change: |W-W0|/|W0| over all parameters that embed, fused, against the untouched model.
+        cosine: Mean over the test images of the cosine of its feature and the untouched model's.
+    """
+
+    result: EvaluationResult
+    gain: Interval
+    fusion_change: float | None
+    total_change: float
+    cosine: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines: metrics as fractions."""
+        return self.result.as_dict() | {
+            "mAP_gain": self.gain.difference,
+            "mAP_gain_interval": [self.gain.low, self.gain.high],
+            "fusion_change": self.fusion_change,
+            "total_change": self.total_change,
+            "cosine_to_untouched": self.cosine,
+        }
+
+
+def measure_effects(
+    outcomes: Iterable[Outcome], evaluators: dict[str, Evaluator]
+) -> dict[str, dict[str, Effect]]:
+    """Evaluate models on the same images.
+
+    Args:
+        outcomes: The untouched model first; one at a time, as they may not fit into memory together.
+        evaluators: By the data sets' names.
+
+    Returns:
+        By the data set, then the model's name.
+
+    Raises:
+        InputError: If an image cannot be read or a feature is not finite.
+    """
+    effects: dict[str, dict[str, Effect]] = {name: {} for name in evaluators}
+    untouched: dict[str, tuple[FeatureSet, EvaluationResult]] = {}
+    weights: dict[str, torch.Tensor] = {}
+    for outcome in outcomes:
+        weights = weights or _weights(outcome.model)
+        changed = _relative_change(_weights(outcome.model), weights)
+        for name, evaluator in evaluators.items():
+            features = evaluator.extract(outcome.model)
+            result = evaluator.evaluate(features)
+            first, before = untouched.setdefault(name, (features, result))
+            effects[name][outcome.name] = Effect(
+                result,
+                bootstrap_difference(before, result),
+                mean(outcome.changes.values()) if outcome.changes else None,
+                changed,
+                float(F.cosine_similarity(features.feats, first.feats).mean()),
+            )
+    return effects
+
+
+def effects_table(runs: Sequence[dict[str, Effect]]) -> str:
+    """The effects of one run, or the mean and the sample standard deviation over several seeds.
+
+    Metrics are in %, the gain in points of mAP with its 95 % interval over queries, or with the deviation
+    over seeds; changes and cosines are means.
+
+    Args:
+        runs: By the model's name; the same names in each.
+    """
+    rows = [[name, *_cells([effects[name] for effects in runs])] for name in runs[0]]
+    return format_table(["model", *COLUMNS], rows)
+
+
+def effects_as_dict(by_seed: dict[int, dict[str, Effect]]) -> dict[str, Any]:
+    """For machines: the models of each seed, and their mean and standard deviation over several seeds."""
+    runs = [{name: effect.as_dict() for name, effect in effects.items()} for effects in by_seed.values()]
+    found: dict[str, Any] = {"seeds": dict(zip(map(str, by_seed), runs, strict=True))}
+    if len(runs) > 1:
+        found["models"] = {
+            name: {key: _moments([run[name][key] for run in runs]) for key in (*KEYS, "mAP_gain")}
+            for name in runs[0]
+        }
+    return found
+
+
+def _moments(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": mean(values), "std": stdev(values)}
+
+
+def _cells(effects: Sequence[Effect]) -> list[str]:
+    figures = [_spread([100 * effect.result.as_dict()[key] for effect in effects]) for key in KEYS]
+    gains = [100 * effect.gain.difference for effect in effects]
+    gain = f"{gains[0]:+.2f} ({100 * effects[0].gain.low:+.2f} to {100 * effects[0].gain.high:+.2f})"
+    changes = [effect.fusion_change for effect in effects if effect.fusion_change is not None]
+    return [
+        *figures,
+        gain if len(effects) == 1 else _spread(gains, "+.2f"),
+        f"{mean(changes):.1e}" if changes else "",
+        f"{mean(effect.total_change for effect in effects):.1e}",
+        f"{mean(effect.cosine for effect in effects):.6f}",
+    ]
+
+
+def _spread(values: Sequence[float], form: str = ".2f") -> str:
+    """The mean, and behind it the sample standard deviation where there are several values."""
+    text = f"{mean(values):{form}}"
+    return text if len(values) == 1 else f"{text} ± {stdev(values):.2f}"
+
+
+def _weights(model: ReIDModel) -> dict[str, torch.Tensor]:
+    """The parameters that embed, which every row has."""
+    return {
+        name: parameter.detach().cpu()
+        for name, parameter in model.named_parameters()
+        if name.startswith(("backbone.", "reduction."))
+    }
+
+
+def _relative_change(after: dict[str, torch.Tensor], before: dict[str, torch.Tensor]) -> float:
+    """|W - W0| / |W0| over all of them together."""
+    apart = sum(
+        float((after[name].double() - value.double()).square().sum()) for name, value in before.items()
+    )
+    whole = sum(float(value.double().square().sum()) for value in before.values())
+    return (apart / whole) ** 0.5

@@ -1,0 +1,25 @@
+"""DenoiseRep-: a model whose final feature is denoised, and nothing else."""
+
+from torch import nn
+
+from reid.denoise import DenoisedFeature, NoiseSchedule
+from reid.denoise.attach import copy_model
+from reid.models.reid_model import ReIDModel
+
+# The target, in place of layers.
+FEATURE = "feature"
+
+
+def denoise_feature(model: ReIDModel, schedule: NoiseSchedule, steps: int) -> ReIDModel:
+    """Return a copy that denoises what enters its necks, with t = steps, .., 1.
+
+    A backbone with several branches has a final feature, and so a denoiser, in each. There is no layer to
+    fold into: it costs time in every inference (Xu et al., NeurIPS 2024, Table 4).
+
+    Raises:
+        ValueError: If the schedule has fewer steps, or the model cannot be copied.
+    """
+    model = copy_model(model)
+    denoised = [DenoisedFeature(nn.Identity(), branch.dim, steps, schedule) for branch in model.branches]
+    model.feature_denoisers = nn.ModuleList(denoised).to(next(model.parameters()))
+    return model
