@@ -177,7 +177,7 @@ def test_a_run_without_denoising_or_test_images_has_no_controls(people, tmp_path
             resume=False,
         )
     images = sorted((people / "bounding_box_train").glob("*.jpg"))
-    rows = [f"{path},{i // 2 % 2},{i % 2},train" for i, path in enumerate(images)]
+    rows = [f"{path},{i // 4},{i % 2},train" for i, path in enumerate(images)]
     (tmp_path / "list.csv").write_text("\n".join(["path,pid,camid,split", *rows]))
     listed = small_config(tmp_path, tmp_path / "b", "DATASETS.NAMES", "list.csv")
     with pytest.raises(InputError, match="query and gallery images, there are none"):
