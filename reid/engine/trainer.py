@@ -22,7 +22,7 @@ from reid.engine.phases import Freezer, Phase, Stage
 from reid.engine.steps import DenoiseWeight, LabelLoss, LossStep
 from reid.losses import Loss
 from reid.models import ReIDModel
-from reid.utils import InputError, refresh_interval, seed_everything
+from reid.utils import InputError, refresh_interval, seed_everything, seeded_generator
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +129,7 @@ class Trainer:
 
     def _train_epoch(self, phase: Phase, bar: tqdm) -> dict[str, Any]:
         number = self.number + 1
-        # Processes drop other paths and draw other noise; a single one draws what it always drew.
-        seed_everything(self.spec.seed, number, *([self.world.rank] if self.world.size > 1 else []))
+        seed_everything(*self._seeds())
         set_epoch(self.loader, number)
         self.freezer.enter(phase)
         step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
@@ -161,7 +160,9 @@ class Trainer:
 
     def _loss_step(self, phase: Phase) -> nn.Module:
         """What computes the loss of a batch; with several processes it averages their gradients."""
-        options = (phase, self.label_loss, self.spec.denoise, self.dataset, self.world)
+        # Not the generator that drops paths: what a block drops is drawn again where it is computed again.
+        generator = seeded_generator(self.device, *self._seeds())
+        options = (phase, self.label_loss, self.spec.denoise, self.dataset, self.world, generator)
         step = LossStep(self.model, *options)
         if self.world.size == 1:
             return step
@@ -171,6 +172,12 @@ class Trainer:
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
             find_unused_parameters=phase.uses_labels and not self.label_loss.criterion.id_weight,
         )
+
+    def _seeds(self) -> tuple[int, ...]:
+        """What the next epoch's randomness is a function of."""
+        # Processes drop other paths and draw other noise; a single one drops what it always dropped.
+        ranks = [self.world.rank] if self.world.size > 1 else []
+        return (self.spec.seed, self.number + 1, *ranks)
 
     def _optimizers_of(self, phase: Phase) -> list[torch.optim.Optimizer]:
         trained = {"backbone": phase.trains_backbone, "denoisers": phase.trains_denoisers}
