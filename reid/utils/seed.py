@@ -24,8 +24,7 @@ def seed_everything(*numbers: int) -> None:
 def seeded_generator(device: torch.device, *numbers: int) -> torch.Generator:
     """A generator on ``device`` whose draws are a function of ``numbers``, and not those of the global ones.
 
-    The same numbers give other seeds here than in :func:`seed_everything`: the sequence is a child of that one
-    (numpy's ``spawn_key``).
+    The same numbers give another seed than in :func:`seed_everything`: it is of a child of their sequence.
     """
     (word,) = np.random.SeedSequence(numbers, spawn_key=(0,)).generate_state(1)
     return torch.Generator(device).manual_seed(int(word))

@@ -24,7 +24,7 @@ def blocks_of(backbone: nn.Module) -> list[nn.Module]:
     Raises:
         InputError: If there is none.
     """
-    blocks = [module for module in backbone.modules() if isinstance(module, BLOCKS)]
+    blocks: list[nn.Module] = [module for module in backbone.modules() if isinstance(module, BLOCKS)]
     if not blocks:
         raise InputError(
             f"a backbone must have blocks of {', '.join(kind.__name__ for kind in BLOCKS)} to be computed"
