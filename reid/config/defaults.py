@@ -168,6 +168,9 @@ _C.SOLVER.WARMUP_FACTOR = 0.1
 # Batches whose gradients are added up for a step; each has triplets of its own. With several processes a
 # batch is shared among them.
 _C.SOLVER.ACCUMULATE = 1
+# Whether each block of the backbone keeps its input alone and is computed again in the backward pass: the
+# same training in less memory and more time. Label-free epochs keep nothing anyway.
+_C.SOLVER.GRAD_CHECKPOINTING = False
 # Whether BatchNorms of the backbone count the images of all processes; GPUs only. Necks always do.
 _C.SOLVER.SYNC_BATCHNORM = False
 # Largest norm of the gradient; 0 does not clip.

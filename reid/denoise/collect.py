@@ -6,8 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from reid.denoise.denoiser import Denoiser, denoisers_by_layer
+
+# A layer may lie in a part that is computed again in the backward pass (torch.utils.checkpoint), when nobody
+# collects: the graph of its loss is kept instead. Detached, or what an operation returned would hold itself.
+OWN_GRAPH = saved_tensors_hooks(lambda kept: kept.detach(), lambda kept: kept)
 
 
 class DenoiseLosses(dict[str, Tensor]):
@@ -65,7 +70,7 @@ def collect_denoise_loss(
         def add(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
             (features,) = (*args, *options.values())
             # Tensors of inference mode can be measured but never carry a gradient.
-            with torch.set_grad_enabled(not torch.is_inference_mode_enabled()):
+            with torch.set_grad_enabled(not torch.is_inference_mode_enabled()), OWN_GRAPH:
                 loss = denoiser.loss(features, kind, generator, share)
                 # The sum too, or a layer's second call would end its gradient.
                 losses[name] = losses[name] + loss if name in losses else loss

@@ -159,6 +159,7 @@ def build_trainer_specs(cfg: CfgNode) -> dict[str, TrainerSpec]:
         amp=cfg.SOLVER.AMP,
         clip_norm=cfg.SOLVER.CLIP_NORM,
         accumulate=cfg.SOLVER.ACCUMULATE,
+        grad_checkpointing=cfg.SOLVER.GRAD_CHECKPOINTING,
     )
     # The second stage starts from a trained model: no warm-up, and a rate of its own for the backbone, which
     # is the base of the denoisers' rate too where both are trained.

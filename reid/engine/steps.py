@@ -62,6 +62,7 @@ def compute_loss(
     denoise: DenoiseWeight,
     dataset: str = "",
     world: World = ALONE,
+    generator: torch.Generator | None = None,
 ) -> Loss:
     """The loss to differentiate in ``phase``.
 
@@ -82,12 +83,13 @@ def compute_loss(
             where its table is of them.
         world: The processes that share a batch: L_label is that of the joined batch, on each of them, with
             its triplets and its necks' statistics; L_denoise is that of the own part.
+        generator: Draws the noise of L_denoise, on the model's device; torch's own by default.
 
     Source: Xu et al., NeurIPS 2024, Eq. 11 and 12.
     """
     sides = side_inputs(batch, knows_cameras_of(model.spec.side, dataset))
     if not phase.uses_labels:
-        collected = collect_denoise_loss(model, denoise.kind, share=denoise.share, plain=True)
+        collected = collect_denoise_loss(model, denoise.kind, generator, denoise.share, plain=True)
         with collected as losses, torch.no_grad():
             model.embed(batch.images, *sides)
         return Loss(losses.total, {"denoise": losses.total})
@@ -95,7 +97,7 @@ def compute_loss(
         label = _label_loss(model, model.features(batch.images, *sides), batch.pids, label_loss, world)
         factor = 1.0 if phase.name == "baseline" else 1 - denoise.weight
         return Loss(factor * label.total, label.parts)
-    with collect_denoise_loss(model, denoise.kind, share=denoise.share) as losses:
+    with collect_denoise_loss(model, denoise.kind, generator, denoise.share) as losses:
         feats = model.features(batch.images, *sides)
     label = _label_loss(model, feats, batch.pids, label_loss, world)
     total = (1 - denoise.weight) * label.total + denoise.weight * losses.total

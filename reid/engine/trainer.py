@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from reid.data import Batch, iterate, set_epoch
+from reid.engine.activations import recompute_blocks
 from reid.engine.distributed import ALONE, World
 from reid.engine.lr_schedule import Schedule, set_learning_rate
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
@@ -22,7 +23,8 @@ from reid.engine.phases import IDLE, Freezer, Phase, Stage
 from reid.engine.steps import DenoiseWeight, LabelLoss, LossStep
 from reid.losses import Loss
 from reid.models import ReIDModel
-from reid.utils import InputError, refresh_interval, seed_everything
+from reid.models.backbones import blocks_of
+from reid.utils import InputError, refresh_interval, seed_everything, seeded_generator
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class TrainerSpec:
         amp: Whether a GPU computes in float16 with loss scaling.
         clip_norm: Largest gradient norm; 0 does not clip.
         accumulate: Batches whose gradients are added up for a step.
+        grad_checkpointing: Whether blocks of the backbone are computed again in the backward pass.
     """
 
     seed: int
@@ -59,6 +62,7 @@ class TrainerSpec:
     amp: bool = False
     clip_norm: float = 0.0
     accumulate: int = 1
+    grad_checkpointing: bool = False
 
 
 class Turn(NamedTuple):
@@ -88,6 +92,9 @@ class Trainer:
         first_epoch: Number that the stage's first epoch has in the whole run, from 1.
         dataset: Whose images they are, for side information.
         world: The processes that share each batch.
+
+    Raises:
+        InputError: If the blocks of a backbone that are to be computed again are not known.
     """
 
     def __init__(
@@ -106,6 +113,7 @@ class Trainer:
         self.dataset, self.world = dataset, world
         self.device, self.spec, self.first_epoch = device, spec, first_epoch
         self.freezer = Freezer(model)
+        self.recomputed = blocks_of(model.backbone) if spec.grad_checkpointing else []
         self.epoch = 0  # epochs of this stage that are done
         self.optimizers = {"backbone": create_optimizer(spec.backbone, self.freezer.backbone)}
         if self.freezer.denoisers:  # none, or fixed ones, in the controls
@@ -127,14 +135,14 @@ class Trainer:
                     bar.update(len(self.loader))
                     continue
                 bar.set_description(f"{phase.name} {self.epoch + 1}/{total}")
-                figures = self._train_epoch(phase, bar)
+                with recompute_blocks(self.recomputed):
+                    figures = self._train_epoch(phase, bar)
                 self.epoch += 1
                 after_epoch(figures)
 
     def _train_epoch(self, phase: Phase, bar: tqdm) -> dict[str, Any]:
         number = self.number + 1
-        # Processes drop other paths and draw other noise; a single one draws what it always drew.
-        seed_everything(self.spec.seed, number, *([self.world.rank] if self.world.size > 1 else []))
+        seed_everything(*self._seeds())
         set_epoch(self.loader, number)
         self.freezer.enter(phase)
         step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
@@ -165,7 +173,9 @@ class Trainer:
 
     def _loss_step(self, phase: Phase) -> nn.Module:
         """What computes the loss of a batch; with several processes it averages their gradients."""
-        options = (phase, self.label_loss, self.spec.denoise, self.dataset, self.world)
+        # Not the generator that drops paths: what a block drops is drawn again where it is computed again.
+        generator = seeded_generator(self.device, *self._seeds())
+        options = (phase, self.label_loss, self.spec.denoise, self.dataset, self.world, generator)
         step = LossStep(self.model, *options)
         if self.world.size == 1:
             return step
@@ -175,6 +185,12 @@ class Trainer:
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
             find_unused_parameters=phase.uses_labels and not self.label_loss.criterion.id_weight,
         )
+
+    def _seeds(self) -> tuple[int, ...]:
+        """What the next epoch's randomness is a function of."""
+        # Processes drop other paths and draw other noise; a single one drops what it always dropped.
+        ranks = [self.world.rank] if self.world.size > 1 else []
+        return (self.spec.seed, self.number + 1, *ranks)
 
     def _optimizers_of(self, phase: Phase) -> list[torch.optim.Optimizer]:
         trained = {"backbone": phase.trains_backbone, "denoisers": phase.trains_denoisers}

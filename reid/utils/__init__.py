@@ -5,7 +5,7 @@ from reid.utils.errors import InputError, unknown_choice
 from reid.utils.files import append_jsonl, check_output, check_writable, write_atomically, write_json
 from reid.utils.log import setup_logging
 from reid.utils.progress import refresh_interval
-from reid.utils.seed import seed_everything
+from reid.utils.seed import seed_everything, seeded_generator
 
 __all__ = [
     "InputError",
@@ -15,6 +15,7 @@ __all__ = [
     "pick_device",
     "refresh_interval",
     "seed_everything",
+    "seeded_generator",
     "setup_logging",
     "unknown_choice",
     "write_atomically",

@@ -1,4 +1,4 @@
-"""Seeds for the three random generators that training draws from."""
+"""Seeds for the random generators that training draws from: the three global ones, and one of its own."""
 
 import random
 
@@ -19,3 +19,12 @@ def seed_everything(*numbers: int) -> None:
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
     torch.manual_seed(int(words[2]))
+
+
+def seeded_generator(device: torch.device, *numbers: int) -> torch.Generator:
+    """A generator on ``device`` whose draws are a function of ``numbers``, and not those of the global ones.
+
+    The same numbers give another seed than in :func:`seed_everything`: it is of a child of their sequence.
+    """
+    (word,) = np.random.SeedSequence(numbers, spawn_key=(0,)).generate_state(1)
+    return torch.Generator(device).manual_seed(int(word))

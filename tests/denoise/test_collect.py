@@ -4,6 +4,7 @@ import pytest
 import torch
 from denoisers import randomise_denoisers
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from reid.denoise import (
     DenoisedFeature,
@@ -129,6 +130,21 @@ def test_a_share_in_a_layer_that_runs_twice_keeps_every_gradient_under_no_grad()
         model(model(torch.ones(2, 8, 4)))
     losses.total.backward()
     assert all(p.grad.abs().sum() > 0 for p in denoiser_parameters(model))
+
+
+@pytest.mark.parametrize("kind", ["l1", "l1+l2"])
+def test_a_part_that_is_computed_again_in_the_backward_pass_does_not_miss_its_losses(kind):
+    """The layer runs twice in the part; the loss is collected once a run, with the same gradient."""
+    images, found = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0)), []
+    for is_recomputed in (False, True):
+        torch.manual_seed(0)
+        model = randomise_denoisers(attach_denoisers(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), "0"))
+        twice = nn.Sequential(model, model)
+        with collect_denoise_loss(twice, kind, torch.Generator().manual_seed(3)) as losses:
+            output = checkpoint(twice, images, use_reentrant=False) if is_recomputed else twice(images)
+        (losses.total + output.square().sum()).backward()
+        found.append([losses.total.detach(), *(p.grad for p in model.parameters())])
+    assert all(torch.equal(again, plain) for plain, again in zip(*found, strict=True))
 
 
 def test_a_layer_that_runs_twice_adds_up():

@@ -68,6 +68,18 @@ def test_the_loss_is_computed_on_a_share_of_the_positions(phase):
     assert found[0] != found[1]
 
 
+@pytest.mark.parametrize("phase", [LABEL_FREE, DENOISERS], ids=lambda phase: phase.name)
+def test_a_generator_of_its_own_draws_all_of_the_noise(phase):
+    model, found = make(phase), []
+    for seed in (3, 3, 4):
+        before = torch.get_rng_state()
+        options = (LabelLoss(IdentityTripletLoss()), DenoiseWeight("l2", 0.25, 0.5))
+        generator = torch.Generator().manual_seed(seed)
+        found.append(compute_loss(model, BATCH, phase, *options, generator=generator).parts["denoise"].item())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0] == found[1] != found[2]
+
+
 def test_denoiser_phase_is_equation_12():
     loss = loss_of(make(DENOISERS), DENOISERS)
     label = loss.parts["id"] + loss.parts["triplet"]

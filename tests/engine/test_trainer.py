@@ -8,6 +8,8 @@ import torch
 from small import draw_people, small_config
 
 from reid.engine.build import build_run
+from reid.engine.distributed import World
+from reid.engine.phases import JOINT
 from reid.engine.trainer import Trainer, Turn
 
 
@@ -118,3 +120,20 @@ def test_two_batches_give_the_mean_of_their_gradients(people, tmp_path):
         changes.append(torch.cat([(new - old).detach().flatten() for old, new in changed]))
     # Weight decay is in every step alike.
     torch.testing.assert_close(changes[2], (changes[0] + changes[1]) / 2, rtol=1e-3, atol=1e-7)
+
+
+def test_an_epoch_draws_its_noise_from_the_seed_its_number_and_the_process(people, tmp_path):
+    trainer = make_trainer(people, tmp_path, False)
+
+    def first_noise():
+        return torch.rand(1, generator=trainer._loss_step(JOINT).options[-1]).item()
+
+    first = first_noise()
+    assert first_noise() == first
+    trainer.epoch = 1
+    assert first_noise() != first
+    seeds = [trainer._seeds()]
+    for rank in (0, 1):
+        trainer.world = World(rank, 2)
+        seeds.append(trainer._seeds())
+    assert seeds == [(1234, 2), (1234, 2, 0), (1234, 2, 1)]

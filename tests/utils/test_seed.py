@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid.utils import seed_everything
+from reid.utils import seed_everything, seeded_generator
 
 
 def draw(*numbers):
@@ -35,3 +35,21 @@ def test_no_global_flag_of_torch_changes():
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     seed_everything(1)
     assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == before
+
+
+def draw_alone(*numbers):
+    return torch.rand(1, generator=seeded_generator(torch.device("cpu"), *numbers)).item()
+
+
+def test_a_generator_of_its_own_draws_by_its_numbers_and_leaves_the_global_ones_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1).item()
+    torch.manual_seed(0)
+    assert draw_alone(1234, 5) == draw_alone(1234, 5)
+    assert torch.rand(1).item() == expected
+
+
+def test_a_generator_of_its_own_draws_unlike_the_global_ones_and_unlike_those_of_other_numbers():
+    numbers = [(1, 2), (2, 1), (1, 3), (1,), (12,), (1, 2, 1), (2**63 - 1, 120)]
+    found = {draw_alone(*row) for row in numbers} | {draw(*row)[2] for row in numbers}
+    assert len(found) == 2 * len(numbers)

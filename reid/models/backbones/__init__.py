@@ -1,5 +1,6 @@
 """Backbones by name; the only door to timm. What becomes of their features is not their business."""
 
+from reid.models.backbones.blocks import blocks_of
 from reid.models.backbones.branch import Branch, branches_of
 from reid.models.backbones.clip import PROJECTED
 from reid.models.backbones.create import (
@@ -16,6 +17,7 @@ __all__ = [
     "LEAST_SIDE",
     "PROJECTED",
     "Branch",
+    "blocks_of",
     "branches_of",
     "create_backbone",
     "fit_swin",
