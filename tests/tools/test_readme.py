@@ -1,6 +1,7 @@
 """The README's examples run as they stand."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from peer_vit import vit_state
 from PIL import Image
 
+from reid.config import load_config
+from reid.engine.phases import plan_stages
 from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, save_checkpoint
 
 README = Path(__file__).parents[2] / "README.md"
@@ -46,3 +49,18 @@ def test_denoisers_in_any_network(capsys):
     code = example("attach_denoisers").replace("vit_tiny_patch16_224", "test_vit").replace("224", "160")
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out == ""
+
+
+def modes():
+    table = README.read_text(encoding="utf-8").split("| mode | words |")[1].split("\n\n")[0]
+    return [(row.split("|")[1].strip(), row.split("`")[1]) for row in table.splitlines()[2:]]
+
+
+@pytest.mark.parametrize(("mode", "words"), modes())
+def test_a_mode_of_the_table_is_a_configuration(mode, words):
+    needed = [] if "MAX_EPOCHS 0" in words else ["MODEL.PRETRAIN_PATH", "W.pth"]
+    cfg = load_config(None, [*shlex.split(words), *needed])
+    stages = plan_stages(0, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD)
+    expected = [] if cfg.DENOISE.MODE == "none" else [cfg.DENOISE.MODE]
+    assert [stage.name for stage in stages] == expected
+    assert (cfg.DENOISE.TARGETS == ["feature"]) == (mode == "DenoiseRep-")
