@@ -6,7 +6,7 @@ from reid.data.dukemtmc import load_dukemtmc, load_occ_duke
 from reid.data.identity_folders import load_identity_folders
 from reid.data.image_dataset import Batch, ImageDataset, Transform
 from reid.data.labels import relabel
-from reid.data.loaders import iterate, plain_loader, set_epoch, shuffled_loader, train_loader
+from reid.data.loaders import iterate, paths_of, plain_loader, set_epoch, shuffled_loader, train_loader
 from reid.data.market1501 import load_market1501
 from reid.data.merged import merge_training
 from reid.data.mot import MotRules, load_mot
@@ -51,6 +51,7 @@ __all__ = [
     "load_vehicles2cam",
     "load_veri",
     "merge_training",
+    "paths_of",
     "plain_loader",
     "read_image",
     "relabel",

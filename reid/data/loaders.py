@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,6 +188,14 @@ def set_epoch(loader: DataLoader[Batch], epoch: int) -> None:
     if not isinstance(batches, SeededBatches):
         raise TypeError(f"only a training loader has epochs, got one over {type(batches).__name__}")
     batches.set_epoch(epoch)
+
+
+def paths_of(loader: DataLoader[Batch], batch: Batch) -> list[Path]:
+    """The files of a batch's images, in its order."""
+    images = loader.dataset.images if isinstance(loader.dataset, SeededImages) else loader.dataset
+    if not isinstance(images, ImageDataset):
+        raise TypeError(f"only loaders of images know files, got one over {type(images).__name__}")
+    return [images.records.path(row) for row in batch.indices.tolist()]
 
 
 def iterate(loader: DataLoader[Batch]) -> Iterator[Batch]:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from naive_sampler import pk_faults
 from PIL import Image
+from torch.utils.data import DataLoader
 
-from reid.data import ImageError, Records, iterate, plain_loader, set_epoch, train_loader
+from reid.data import ImageError, Records, iterate, paths_of, plain_loader, set_epoch, train_loader
 from reid.data.loaders import seeded_generators, shuffled_loader
 from reid.utils import InputError
 
@@ -113,6 +114,21 @@ def test_plain_batches_show_every_image_in_order(records, workers):
 def test_every_loader_gives_the_views_of_its_rows(records, make, workers):
     for batch in iterate(make(records, workers)):
         assert batch.viewids.tolist() == [VIEWS[row] for row in batch.indices]
+
+
+@every_loader
+def test_the_files_of_a_batch_are_those_of_its_images(records, make):
+    """Each holds the colour that the batch shows."""
+    loader = make(records, transform=to_tensor)
+    for batch in iterate(loader):
+        shown = [int(image[0, 0, 0]) for image in batch.images]
+        assert [Image.open(path).getpixel((0, 0))[0] for path in paths_of(loader, batch)] == shown
+
+
+def test_loaders_of_other_things_know_no_files(records):
+    batch = next(iter(make_plain(records)))
+    with pytest.raises(TypeError, match="only loaders of images know files, got one over list"):
+        paths_of(DataLoader([1, 2]), batch)
 
 
 @every_loader
