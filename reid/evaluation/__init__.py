@@ -1,6 +1,7 @@
 """Evaluation: features, search, metrics, protocols, and results as text and pictures."""
 
 from reid.evaluation.bootstrap import Interval, bootstrap_difference
+from reid.evaluation.curves import draw_curves
 from reid.evaluation.evaluator import EvaluationResult, evaluate_trials
 from reid.evaluation.features import FeatureSet, evaluation_mode, extract_features
 from reid.evaluation.latency import LatencyResult, measure_latency
@@ -24,6 +25,7 @@ __all__ = [
     "RetrievalMetrics",
     "bootstrap_difference",
     "draw_cmc",
+    "draw_curves",
     "draw_ranked_lists",
     "evaluate_retrieval",
     "evaluate_trials",

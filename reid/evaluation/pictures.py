@@ -75,12 +75,12 @@ def draw_cmc(curves: Mapping[str, NDArray[np.float64]], path: Path, title: str =
     _style_cmc_axes(axes)
     figure.suptitle(title, x=0.1, ha="left", fontsize=11, fontweight="bold", parse_math=False)
     # The axes begin an inch from the left.
-    small = _wrap(note, figure.get_figwidth() - 1)
+    small = wrap(note, figure.get_figwidth() - 1)
     axes.set_title(small, loc="left", fontsize=SMALL, color=GREY, parse_math=False)
     legend = axes.legend(lines, list(curves), loc="best", handlelength=4, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def _style_cmc_axes(axes: Axes) -> None:
@@ -132,7 +132,7 @@ def draw_ranked_lists(
     row_height = TITLE_HEIGHT + height + CAPTION_HEIGHT
     columns = 1 + max(len(row) for row in matches)
     width = max(_left_edge(columns), NARROWEST)
-    small = _wrap(note, width - 2 * GAP)
+    small = wrap(note, width - 2 * GAP)
     head = HEAD_HEIGHT + LINE_HEIGHT * (small.count("\n") + 1)
     figure = Figure(figsize=(width, row_height * len(queries) + head))
     _add_head(figure, title, small)
@@ -146,7 +146,7 @@ def draw_ranked_lists(
             colour = RIGHT_GREEN if is_correct else WRONG_RED
             _fill_cell(axes, _read_picture(image), colour, caption)
             _add_mark(axes, MARK_RIGHT if is_correct else MARK_WRONG, colour)
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def _add_head(figure: Figure, title: str, note: str) -> None:
@@ -169,7 +169,8 @@ def _add_head(figure: Figure, title: str, note: str) -> None:
     figure.text(left, down(0.52), note, va="top", fontsize=SMALL, color=GREY, parse_math=False)
 
 
-def _wrap(text: str, inches: float) -> str:
+def wrap(text: str, inches: float) -> str:
+    """Break small print into lines that are no wider than ``inches``."""
     return "\n".join(textwrap.wrap(text, max(1, int(inches * LETTERS_PER_INCH))))
 
 
@@ -221,6 +222,7 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure, atomically."""
     with write_atomically(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, facecolor="white")
