@@ -35,6 +35,7 @@ setup(
         "h5py>=3.8",
         "matplotlib>=3.8",
         "tqdm>=4.66",
+        "tensorboard>=2.14",
     ],
     extras_require={
         "clip": CLIP,
