@@ -180,6 +180,8 @@ _C.SOLVER.AMP = True
 # Epochs between evaluations, and between checkpoints; the last epoch always has both.
 _C.SOLVER.EVAL_PERIOD = 120
 _C.SOLVER.CHECKPOINT_PERIOD = 10
+# Whether losses and metrics are also written as TensorBoard events, into tensorboard/ of OUTPUT_DIR.
+_C.SOLVER.TENSORBOARD = True
 
 _C.DENOISE = CfgNode()
 # none, label_free (backbone frozen, no labels), alternating (with labels, DENOISE.PERIOD epochs each) or

@@ -96,6 +96,7 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
         config=cfg.dump(),
         facts=_run_facts(cfg, dataset, datasets, device) | {"processes": world.size},
+        tensorboard=cfg.SOLVER.TENSORBOARD,
         world=world,
     )
 

@@ -49,7 +49,7 @@ class TimeLeft:
     epoch in which the machine slept says nothing of the others.
 
     Args:
-        phases: The name of the phase of each epoch of the whole run.
+        phases: The name of the phase of each epoch of the whole run; empty where it is passed over.
         evaluated: The epochs, from 1, that an evaluation follows.
     """
 
@@ -66,7 +66,7 @@ class TimeLeft:
         usual = median(s for kind, found in self.seen.items() if kind != EVALUATION for s in found)
         typical = {kind: median(found) for kind, found in self.seen.items()}
         evaluations = sum(number >= epoch for number in self.evaluated)
-        epochs = sum(typical.get(phase, usual) for phase in self.phases[epoch:])
+        epochs = sum(typical.get(phase, usual) for phase in self.phases[epoch:] if phase)
         return epochs + evaluations * typical.get(EVALUATION, 0.0)
 
 

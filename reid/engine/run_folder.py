@@ -13,6 +13,7 @@ from reid.utils import InputError, append_jsonl, write_atomically, write_json
 logger = logging.getLogger(__name__)
 
 CONFIG, FACTS, METRICS = "config.yml", "run.json", "metrics.jsonl"
+EVENTS, CURVES, BAD_BATCH = "tensorboard", "curves.png", "bad_batch.json"
 LAST, PREVIOUS = "last.pth", "last.previous.pth"
 BASELINE, DENOISED, FUSED = "baseline.pth", "denoised.pth", "fused.pth"
 PLAIN = "plain.pth"  # of a control that has no denoisers
@@ -24,8 +25,9 @@ STATE = {"config": str, "epoch": int, "model": dict, "optimizers": dict, "scaler
 class RunFolder:
     """A folder with ``config.yml``, ``run.json``, ``metrics.jsonl``, ``log.txt`` and checkpoints.
 
-    ``last.pth`` and the state before it, ``last.previous.pth``, exist while a run is unfinished; the others
-    stay. A folder that holds the checkpoints of a run is never written over.
+    ``tensorboard/`` and ``curves.png`` show what ``metrics.jsonl`` holds. ``last.pth`` and the state before
+    it, ``last.previous.pth``, exist while a run is unfinished, and ``bad_batch.json`` where a loss stopped
+    it; the others stay. A folder that holds the checkpoints of a run is never written over.
 
     Args:
         path: The folder; made when the first file is written.
@@ -55,7 +57,8 @@ class RunFolder:
                 " neither resumed nor written over; name another OUTPUT_DIR, or delete it (--controls"
                 " --resume takes it as it is)"
             )
-        (self.path / METRICS).unlink(missing_ok=True)
+        for path in (*self._existing(METRICS, CURVES, BAD_BATCH), *self.path.glob(f"{EVENTS}/events.*")):
+            path.unlink()
         with write_atomically(self.path / CONFIG) as temporary:
             temporary.write_text(config, encoding="utf-8")
         write_json(self.path / FACTS, facts)
@@ -117,12 +120,18 @@ class RunFolder:
         """Mark the run as finished."""
         # A run that was killed while it wrote left a temporary file. The last state goes last: while it is
         # here, the run can be resumed.
-        for path in (*self.path.glob(".*-????????.pth"), *self._existing(PREVIOUS, LAST)):
+        for path in (*self.path.glob(".*-????????.pth"), *self._existing(BAD_BATCH, PREVIOUS, LAST)):
             path.unlink()
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Append one row to ``metrics.jsonl``."""
         append_jsonl(self.path / METRICS, row)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of ``metrics.jsonl``, in their order; none before the first."""
+        path = self.path / METRICS
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
 
     def drop_metrics_after(self, epoch: int) -> None:
         """Remove the rows that a resumed run is going to repeat: of later epochs, and this one's evaluation.

@@ -1,6 +1,7 @@
 """A training run: baseline, then denoisers, in one folder that is enough to repeat it."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -11,12 +12,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from reid.denoise import fuse_denoisers, weight_change
+from reid.engine.bad_batch import BadBatchError, write_bad_batch
 from reid.engine.distributed import ALONE, World
 from reid.engine.evaluate import Evaluator
-from reid.engine.phases import Stage
-from reid.engine.run_folder import BASELINE, DENOISED, FUSED, LAST, PLAIN, RunFolder
+from reid.engine.pace import EVALUATION, TimeLeft, in_gigabytes, in_words
+from reid.engine.phases import IDLE, Stage
+from reid.engine.run_folder import BAD_BATCH, BASELINE, DENOISED, FUSED, LAST, PLAIN, RunFolder
 from reid.engine.steps import LabelLoss
 from reid.engine.trainer import Trainer, TrainerSpec
+from reid.engine.watch import Watch
 from reid.evaluation import EvaluationResult
 from reid.models import DenoiseSpec, Header, ReIDModel, Training, save_checkpoint
 from reid.models.weights import load_strictly
@@ -47,6 +51,7 @@ class TrainingRun:
         checkpoint_period: Epochs between states to resume from; likewise, and before each evaluation.
         config: The resolved configuration as YAML.
         facts: Versions, data counts and protocol, for ``run.json``.
+        tensorboard: Whether TensorBoard events are written beside ``metrics.jsonl``.
         world: The processes that train it together; the main one writes.
         skipped: How many of the stages the model has been through already.
     """
@@ -68,6 +73,7 @@ class TrainingRun:
     checkpoint_period: int
     config: str
     facts: dict[str, Any]
+    tensorboard: bool = True
     world: World = ALONE
     skipped: int = 0
 
@@ -82,7 +88,7 @@ class TrainingRun:
 
         Raises:
             InputError: If the folder holds another or a finished run, its state cannot be resumed from, an
-                image cannot be read, or the loss diverges.
+                image cannot be read, or the loss diverges: its batch is then in ``bad_batch.json``.
         """
         state = self.folder.resume(self.config) if resume else None
         # The whole state is tried before anything in the folder changes.
@@ -95,11 +101,15 @@ class TrainingRun:
         elif self.world.is_main and state is not None:
             self.folder.drop_metrics_after(state["epoch"])
             logger.info("resuming after epoch %d", state["epoch"])
+        watch = Watch(self.folder, self._time_left(), self.world)
+        if self.tensorboard:
+            watch.open_board(None if state is None else state["epoch"])
         results = {}
         for index in range(first, len(self.stages)):
             if index > first:
                 trainer = self._trainer(index)
-            results[trainer.stage.name] = self._run_stage(trainer)
+            results[trainer.stage.name] = self._run_stage(trainer, watch)
+        watch.close()
         if self.world.is_main:
             self.folder.finish()
         # What the main process wrote can be read by all.
@@ -138,7 +148,17 @@ class TrainingRun:
                 ) from error
         return trainer
 
-    def _run_stage(self, trainer: Trainer) -> dict[str, EvaluationResult]:
+    def _time_left(self) -> TimeLeft:
+        phases: list[str] = []
+        evaluated: list[int] = []
+        for stage in self.stages:
+            total = len(stage.phases)
+            epochs = [e for e in range(1, total + 1) if e == total or e % self.eval_period == 0]
+            evaluated += [len(phases) + epoch for epoch in epochs]
+            phases += ["" if phase == IDLE else phase.name for phase in stage.phases]
+        return TimeLeft(phases, evaluated)
+
+    def _run_stage(self, trainer: Trainer, watch: Watch) -> dict[str, EvaluationResult]:
         stage, model, total = trainer.stage, trainer.model, len(trainer.stage.phases)
         logger.info("stage %s: %s", stage.name, _count(total, "epoch"))
 
@@ -146,22 +166,31 @@ class TrainingRun:
             return 0 < trainer.epoch < total and trainer.epoch % self.eval_period == 0
 
         def after_epoch(figures: dict[str, Any]) -> None:
-            logger.info(_epoch_line(figures, trainer.first_epoch - 1 + total))
+            watch.left.add(figures["phase"], figures["seconds"])
+            left = watch.left.after(trainer.number)
+            logger.info(_epoch_line(figures, trainer.first_epoch - 1 + total, left))
             # Saved before the evaluation: an image that cannot be read must not cost the training so far.
             is_saved = trainer.epoch == total or trainer.epoch % self.checkpoint_period == 0 or is_evaluated()
-            if self.world.is_main:
-                self.folder.add_metrics(figures)
+            watch.add(figures)
             if self.world.is_main and is_saved:
                 self.folder.save(self.config, trainer.state_dict() | {"model": model.state_dict()})
             if is_evaluated():
-                self._evaluate(trainer)
+                self._evaluate(trainer, watch)
 
         if is_evaluated():  # again, where a run was interrupted in or after it
-            self._evaluate(trainer)
-        trainer.fit(after_epoch)
+            self._evaluate(trainer, watch)
+        try:
+            trainer.fit(after_epoch)
+        except BadBatchError as error:
+            path = self.folder.path / BAD_BATCH
+            listed = write_bad_batch(error.batch, path) if self.world.is_main else None
+            # The others wait for it: where one process ends, torchrun ends the main one too.
+            raise BadBatchError(error.batch, self.world.from_main(listed)) from None
         if self.world.is_main:
             self._save(model, stage)
-        return self._evaluate(trainer)
+        results = self._evaluate(trainer, watch)
+        self._draw(model, watch)
+        return results
 
     def _save(self, model: ReIDModel, stage: Stage) -> None:
         header = replace(self.header, training=self.history[self.stages.index(stage)])
@@ -181,8 +210,14 @@ class TrainingRun:
         if self.denoise.is_fusable:
             save_checkpoint(self.folder.path / FUSED, fuse_denoisers(model), replace(attached, state="fused"))
 
-    def _evaluate(self, trainer: Trainer) -> dict[str, EvaluationResult]:
+    def _draw(self, model: ReIDModel, watch: Watch) -> None:
+        protocols = {name: evaluator.protocol(model) for name, evaluator in self.evaluators.items()}
+        note = "; ".join(f"{name}: {protocol.describe()}" for name, protocol in protocols.items())
+        watch.draw(f"{self.header.model.name} trained on {self.dataset}", note)
+
+    def _evaluate(self, trainer: Trainer, watch: Watch) -> dict[str, EvaluationResult]:
         stage, epoch, results = trainer.stage.name, trainer.number, {}
+        start = time.perf_counter()
         for name, evaluator in self.evaluators.items():
             try:
                 results[name] = evaluator.evaluate_and_log(trainer.model, f"{stage}, epoch {epoch}")
@@ -191,8 +226,8 @@ class TrainingRun:
                     f"{error}; the training up to epoch {epoch} is kept: mend this, then go on with --resume"
                 ) from error
             row = {"stage": stage, "epoch": epoch, "dataset": name}
-            if self.world.is_main:
-                self.folder.add_metrics(row | {"evaluation": results[name].as_dict()})
+            watch.add(row | {"evaluation": results[name].as_dict()})
+        watch.left.add(EVALUATION, time.perf_counter() - start)
         return results
 
 
@@ -200,10 +235,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _epoch_line(figures: dict[str, Any], last: int) -> str:
+def _epoch_line(figures: dict[str, Any], last: int, left: float) -> str:
     names = ("id", "triplet", "image_text", "denoise")
     parts = " ".join(f"{name} {figures[name]:.4f}" for name in names if name in figures)
+    memory = f", GPU memory {in_gigabytes(figures['gpu_memory_mb'])}" if "gpu_memory_mb" in figures else ""
     return (
         f"epoch {figures['epoch']}/{last} {figures['phase']} loss {figures['loss']:.4f} ({parts})"
-        f" lr {figures['lr']:.2e} {figures['images_per_s']:.1f} images/s"
+        f" lr {figures['lr']:.2e} {figures['images_per_s']:.1f} images/s{memory}"
+        f"{f', {in_words(left)} left' if left else ''}"
     )

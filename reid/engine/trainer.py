@@ -1,8 +1,6 @@
 """Train a model through one stage, epoch by epoch."""
 
 import logging
-import math
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,11 +12,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from reid.data import Batch, iterate, set_epoch
+from reid.data import Batch, iterate, paths_of, set_epoch
 from reid.engine.activations import recompute_blocks
+from reid.engine.bad_batch import BadBatch, BadBatchError, LossGuard
 from reid.engine.distributed import ALONE, World
 from reid.engine.lr_schedule import Schedule, set_learning_rate
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
+from reid.engine.pace import Pace, bar_words
 from reid.engine.phases import IDLE, Freezer, Phase, Stage
 from reid.engine.steps import DenoiseWeight, LabelLoss, LossStep
 from reid.losses import Loss
@@ -112,7 +112,7 @@ class Trainer:
         self.model, self.stage, self.loader, self.label_loss = model, stage, loader, label_loss
         self.dataset, self.world = dataset, world
         self.device, self.spec, self.first_epoch = device, spec, first_epoch
-        self.freezer = Freezer(model)
+        self.freezer, self.guard = Freezer(model), LossGuard()
         self.recomputed = blocks_of(model.backbone) if spec.grad_checkpointing else []
         self.epoch = 0  # epochs of this stage that are done
         self.optimizers = {"backbone": create_optimizer(spec.backbone, self.freezer.backbone)}
@@ -124,7 +124,8 @@ class Trainer:
         """Train the epochs that are left, calling ``after_epoch`` with each one's figures.
 
         Raises:
-            InputError: If an image cannot be read, or the loss or the weights are not finite.
+            BadBatchError: If a loss is not finite or has exploded.
+            InputError: If an image cannot be read, or the weights are not finite.
         """
         total = len(self.stage.phases)
         with _progress_bar((total - self.epoch) * len(self.loader), self.world) as bar:
@@ -148,17 +149,16 @@ class Trainer:
         step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
         for optimizer in optimizers:
             set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
-        mean, start, total = RunningMean(), time.perf_counter(), len(self.loader)
+        lr = optimizers[0].param_groups[0]["lr"]
+        mean, pace, total = RunningMean(), Pace(self.device), len(self.loader)
         for iteration, batch in enumerate(iterate(self.loader), 1):
             values = self._step(batch, step, optimizers, self._turn(iteration, total))
-            if not math.isfinite(values["loss"]):
-                parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
-                where = f"epoch {number}, iteration {iteration}"
-                raise InputError(f"the loss is not finite in {where}: {parts}; {self._advice(phase)}")
+            if reason := self.guard.fault(phase.name, values["loss"]):
+                raise self._bad_batch(reason, phase, iteration, values, batch)
             mean.add(values, len(batch.images) * self.world.size)
-            bar.set_postfix({k: f"{v:.3f}" for k, v in mean.values().items()}, refresh=False)
+            bar.set_postfix(bar_words(mean.values(), lr, pace.figures(mean.count)), refresh=False)
             bar.update()
-        seconds = time.perf_counter() - start
+        speed = pace.figures(mean.count)
         # The loss of the next step would show it too late: after these weights have been saved.
         if not all(value.isfinite().all() for value in self.model.state_dict().values()):
             raise InputError(f"the weights are not finite after epoch {number}; {self._advice(phase)}")
@@ -167,8 +167,8 @@ class Trainer:
             "phase": phase.name,
             "epoch": number,
             **mean.values(),
-            "lr": optimizers[0].param_groups[0]["lr"],
-            "images_per_s": round(mean.count / seconds, 1),
+            "lr": lr,
+            **speed,
         }
 
     def _loss_step(self, phase: Phase) -> nn.Module:
@@ -230,6 +230,15 @@ class Trainer:
             self.scaler.step(optimizer)
         self.scaler.update()
 
+    def _bad_batch(
+        self, reason: str, phase: Phase, iteration: int, losses: dict[str, float], batch: Batch
+    ) -> BadBatchError:
+        """The end of the run; all processes see the same mean loss, so all of them come here."""
+        parts = self.world.gather_objects([str(path) for path in paths_of(self.loader, batch)])
+        files = [file for part in parts for file in part]
+        place = (phase.name, self.number + 1, iteration)
+        return BadBatchError(BadBatch(reason, *place, losses, files, self._advice(phase)))
+
     def _advice(self, phase: Phase) -> str:
         """What to do where training has diverged."""
         rate = LEARNING_RATES[phase.name]
@@ -276,5 +285,7 @@ class RunningMean:
 
 
 def _progress_bar(total: int, world: World) -> tqdm:
-    silent = not world.is_main
-    return tqdm(total=total, unit="batch", mininterval=refresh_interval(), dynamic_ncols=True, disable=silent)
+    # Images a second stand among the figures, so tqdm's own batches a second are left out.
+    form = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left{postfix}]"
+    silent, interval = not world.is_main, refresh_interval()
+    return tqdm(total=total, bar_format=form, mininterval=interval, dynamic_ncols=True, disable=silent)

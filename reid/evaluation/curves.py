@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,11 +117,11 @@ def _draw_metrics(axes: Axes, evaluations: Sequence[Row]) -> None:
 def _draw_line(
     axes: Axes, epochs: Sequence[Row], key: str, colour: str, dash: Any = "solid", per: str = "stage"
 ) -> None:
-    """Draw a number over its epochs, a gap behind each stage or phase; a lone epoch shows as a mark."""
+    """Draw a number over its epochs, gaps between stages or phases; a lone epoch shows as a mark."""
     across: list[float] = []
     up: list[float] = []
     marked: list[int] = []
-    for _, group in groupby(epochs, key=lambda row: (row["stage"], row[per])):
+    for group in _stretches(epochs, per):
         run = [(row["epoch"], row[key]) for row in group if key in row]
         if len(run) == 1 or len(epochs) <= FEW:
             marked += range(len(up), len(up) + len(run))
@@ -130,6 +130,15 @@ def _draw_line(
     (line,) = axes.plot(across, up, label=key, color=colour, linestyle=dash)
     if marked:
         line.set(marker="o", markersize=3, markevery=marked)
+
+
+def _stretches(epochs: Sequence[Row], per: str) -> Iterator[list[Row]]:
+    """Epochs that follow each other in one stage, and in one phase where ``per`` says so."""
+    places = groupby(
+        enumerate(epochs), lambda pair: (pair[1]["stage"], pair[1][per], pair[1]["epoch"] - pair[0])
+    )
+    for _, stretch in places:
+        yield [row for _, row in stretch]
 
 
 def _make_logarithmic(axes: Axes, form: str) -> None:
@@ -164,8 +173,8 @@ def _shade(axes: Axes, epochs: Sequence[Row]) -> dict[str, Any]:
     """Fill the background by phases; one patch a phase's name."""
     names = list(dict.fromkeys(row["phase"] for row in epochs))
     patches = {}
-    for name, group in groupby(epochs, key=lambda row: row["phase"]):
-        numbers = [row["epoch"] for row in group]
+    for group in _stretches(epochs, "phase"):
+        name, numbers = group[0]["phase"], [row["epoch"] for row in group]
         shade = SHADES[names.index(name) % len(SHADES)]
         patches[name] = axes.axvspan(numbers[0] - 0.5, numbers[-1] + 0.5, color=shade, zorder=0, linewidth=0)
     axes.set_xlim(epochs[0]["epoch"] - 0.5, epochs[-1]["epoch"] + 0.5)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import draw_people, small_words
+from small import draw_people, small_config, small_words
 from two_processes import run_processes
 
+from reid.data import paths_of, set_epoch
+from reid.engine.build import build_run
 from reid.engine.distributed import ALONE, World, synchronise_batchnorm
 from reid.models import load_checkpoint
 from reid.utils import InputError
@@ -26,6 +28,26 @@ with join_world("cpu") as world:
     mean = float(world.mean(torch.tensor(1.0 + world.rank)))
     found += (world.from_main("main" if world.is_main else None), mean)
     print(found)
+"""
+
+
+# The third loss of the second process is none; everything else is tools/train.py.
+BROKEN = """
+import os, runpy, sys
+from reid.engine.steps import LossStep
+from reid.losses import Loss
+
+forward, count = LossStep.forward, []
+
+def broken(self, batch):
+    count.append(1)
+    loss = forward(self, batch)
+    is_broken = os.environ["RANK"] == "1" and len(count) == 3
+    return Loss(loss.total * float("nan"), loss.parts) if is_broken else loss
+
+LossStep.forward = broken
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -91,6 +113,26 @@ def test_two_processes_denoise_in_every_mode(people, tmp_path, mode):
     both = run_processes(TOOL, *words_of(people, tmp_path / "run", *more))
     assert [code for code, _, _ in both] == [0, 0], both[0][2] + both[1][2]
     assert (tmp_path / "run" / "fused.pth").is_file()
+
+
+@pytest.mark.slow
+def test_a_loss_that_one_process_breaks_stops_all_and_names_the_whole_batch(people, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    words = words_of(people, tmp_path / "run", "DENOISE.MODE", "none")
+    both = run_processes(tmp_path / "broken.py", TOOL, *words)
+    assert [code for code, _, _ in both] == [2, 2], both[0][2] + both[1][2]
+    found = json.loads((tmp_path / "run" / "bad_batch.json").read_text())
+    assert (found["epoch"], found["iteration"], found["losses"]["loss"]) == (2, 1, "nan")
+    alone = build_run(small_config(people, tmp_path / "alone", "DENOISE.MODE", "none"))
+    set_epoch(alone.loader, 2)
+    batch = next(iter(alone.loader))
+    assert found["files"] == [str(path) for path in paths_of(alone.loader, batch)]
+    for _, _, said in both:
+        assert (
+            f"and {len(found['files']) - 3} more (all of them in {tmp_path / 'run' / 'bad_batch.json'})"
+            in said
+        )
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1  # the main process's
 
 
 @pytest.mark.slow

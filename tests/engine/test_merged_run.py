@@ -71,7 +71,7 @@ def test_the_comparison_has_a_table_and_pictures_for_each_set(finished, words, c
     main(["--config", "demo.yml", "--weights", str(weights), "--json", str(tmp_path / "out.json"), *words])
     text = capsys.readouterr().out
     assert [f"protocol: {title}, {BOTH}" in text for title in (MARKET, MSMT)] == [True, True]
-    assert {path.parent.name for path in finished[0].folder.path.rglob("*.png")} == {"market1501", "msmt17"}
+    assert {path.parent.name for path in finished[0].folder.path.glob("*/*.png")} == {"market1501", "msmt17"}
     figures = json.loads((tmp_path / "out.json").read_text())
     assert set(figures) == {"market1501", "msmt17", "baseline", "weights"}
     assert figures["msmt17"]["models"]["baseline"]["num_query"] == 10

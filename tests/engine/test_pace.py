@@ -61,6 +61,12 @@ def test_evaluations_count_once_one_was_seen():
     assert left_of(5, *seen, (EVALUATION, 7), (EVALUATION, 9)) == 8
 
 
+def test_epochs_that_are_passed_over_take_no_time():
+    left = TimeLeft(["a", "", "", "b"], [])
+    left.add("a", 10)
+    assert left.after(1) == 10
+
+
 def test_an_epoch_in_which_the_machine_slept_counts_for_nothing():
     assert left_of(2, ("a", 10), ("a", 10_000), ("a", 10)) == 30
 

@@ -60,10 +60,12 @@ def test_a_run_leaves_everything_needed_to_repeat_it(finished):
     assert {path.name for path in folder.iterdir()} == {
         "baseline.pth",
         "config.yml",
+        "curves.png",
         "denoised.pth",
         "fused.pth",
         "metrics.jsonl",
         "run.json",
+        "tensorboard",
     }
     assert set(results) == {"baseline", "label_free"}
     facts = json.loads((folder / "run.json").read_text())
@@ -338,13 +340,25 @@ def test_denoising_a_trained_model_needs_no_labels(finished, people, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "message"),
+    ("epochs", "explosion", "message"),
     [
-        ("2", "the weights are not finite after epoch 2; lower SOLVER.BASE_LR"),
-        ("9", r"loss is not finite in epoch \d, iteration \d: loss (nan|inf), id .*; lower SOLVER.BASE_LR"),
+        ("2", 1e9, "the weights are not finite after epoch 2; lower SOLVER.BASE_LR"),
+        (
+            "9",
+            1e9,
+            r"loss is not finite in epoch \d, iteration \d: loss (nan|inf), id .*; lower SOLVER.BASE_LR",
+        ),
+        (
+            "2",
+            100,
+            r"loss has exploded \(above \d+, .* in epoch 2, iteration 1: loss [\d.]+, id .*; lower SOLVER",
+        ),
     ],
 )
-def test_a_diverging_loss_stops_with_epoch_iteration_and_parts(people, tmp_path, epochs, message):
+def test_a_diverging_loss_stops_with_epoch_iteration_and_parts(
+    people, tmp_path, monkeypatch, epochs, explosion, message
+):
+    monkeypatch.setattr("reid.engine.bad_batch.EXPLOSION", explosion)
     words = ("SOLVER.BASE_LR", "100", "SOLVER.OPTIMIZER_NAME", "SGD", "DENOISE.MODE", "none")
     run = build_run(small_config(people, tmp_path / "run", *words, "SOLVER.MAX_EPOCHS", epochs))
     with pytest.raises(InputError, match=message):

@@ -84,6 +84,14 @@ def test_the_loss_ends_with_a_phase_and_its_parts_go_on(panels):
     assert lines_in(found["denoising loss"])["denoise"] == [(1, 9), (3, 8), None]
 
 
+def test_epochs_that_were_passed_over_are_gaps(panels):
+    """As where a control trains the backbone alone."""
+    axes = panels([epoch_row(epoch, "backbone", "alternating") for epoch in (1, 2, 5)])["loss"]
+    assert lines_in(axes)["loss"] == [(1, 1), (2, 2), None, (5, 5), None]
+    shaded = sorted((patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches)
+    assert shaded == [(0.5, 2.5), (4.5, 5.5)]
+
+
 def test_panels_of_what_there_is_not_are_left_out(panels):
     assert list(panels([epoch_row(1)])) == ["loss", "learning rate"]
 
