@@ -33,12 +33,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def start(self, config: str, facts: dict[str, Any]) -> None:
-        """Begin a new run; what a run that failed before its first checkpoint left is replaced.
-
-        Args:
-            config: The resolved configuration as YAML.
-            facts: Versions, data counts and protocol, for people to read.
+    def check_new(self) -> None:
+        """Refuse to begin a run where one is; nothing is changed.
 
         Raises:
             InputError: If the checkpoints of a run are here.
@@ -53,6 +49,18 @@ class RunFolder:
                 f"{self.path} holds a finished run ({', '.join(path.name for path in kept)}), which is"
                 " neither resumed nor written over; name another OUTPUT_DIR, or delete it"
             )
+
+    def start(self, config: str, facts: dict[str, Any]) -> None:
+        """Begin a new run; what a run that failed before its first checkpoint left is replaced.
+
+        Args:
+            config: The resolved configuration as YAML.
+            facts: Versions, data counts and protocol, for people to read.
+
+        Raises:
+            InputError: If the checkpoints of a run are here.
+        """
+        self.check_new()
         (self.path / METRICS).unlink(missing_ok=True)
         with write_atomically(self.path / CONFIG) as temporary:
             temporary.write_text(config, encoding="utf-8")

@@ -82,7 +82,7 @@ class TrainingRun:
         state = self.folder.resume(self.config) if resume else None
         # The whole state is tried before anything in the folder changes.
         first = 0 if state is None else self._stage_of(state["epoch"])
-        trainer = self._trainer(first, state)
+        trainer = self.trainer(first, state)
         # Every process has read what it needs before the main one changes the folder.
         self.world.gather_objects(None)
         if self.world.is_main and state is None:
@@ -93,11 +93,16 @@ class TrainingRun:
         results = {}
         for index in range(first, len(self.stages)):
             if index > first:
-                trainer = self._trainer(index)
+                trainer = self.trainer(index)
             results[trainer.stage.name] = self._run_stage(trainer)
         if self.world.is_main:
             self.folder.finish()
         return results
+
+    def evaluated_epochs(self, stage: Stage) -> list[int]:
+        """The epochs of a stage, from 1, that an evaluation follows."""
+        last = len(stage.phases)
+        return [epoch for epoch in range(1, last + 1) if epoch == last or epoch % self.eval_period == 0]
 
     def _stage_of(self, epoch: int) -> int:
         """The index of the stage that an epoch of the whole run, from 1, lies in."""
@@ -109,7 +114,7 @@ class TrainingRun:
             )
         return next(index for index, end in enumerate(ends) if epoch <= end)
 
-    def _trainer(self, index: int, state: dict[str, Any] | None = None) -> Trainer:
+    def trainer(self, index: int, state: dict[str, Any] | None = None) -> Trainer:
         """The trainer of a stage, where the run was interrupted in it at the place of the interruption."""
         stage = self.stages[index]
         model = self.denoise.attach(self.model) if stage.denoises else self.model
@@ -136,7 +141,7 @@ class TrainingRun:
         logger.info("stage %s: %s", stage.name, _count(total, "epoch"))
 
         def is_evaluated() -> bool:
-            return 0 < trainer.epoch < total and trainer.epoch % self.eval_period == 0
+            return trainer.epoch < total and trainer.epoch in self.evaluated_epochs(stage)
 
         def after_epoch(figures: dict[str, Any]) -> None:
             logger.info(_epoch_line(figures, trainer.first_epoch - 1 + total))

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -129,13 +129,8 @@ class Trainer:
 
     def _train_epoch(self, phase: Phase, bar: tqdm) -> dict[str, Any]:
         number = self.number + 1
-        # Processes drop other paths and draw other noise; a single one draws what it always drew.
-        seed_everything(self.spec.seed, number, *([self.world.rank] if self.world.size > 1 else []))
         set_epoch(self.loader, number)
-        self.freezer.enter(phase)
-        step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
-        for optimizer in optimizers:
-            set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
+        step, optimizers = self._enter(phase)
         mean, start, total = RunningMean(), time.perf_counter(), len(self.loader)
         for iteration, batch in enumerate(iterate(self.loader), 1):
             values = self._step(batch, step, optimizers, self._turn(iteration, total))
@@ -158,6 +153,41 @@ class Trainer:
             "lr": optimizers[0].param_groups[0]["lr"],
             "images_per_s": round(mean.count / seconds, 1),
         }
+
+    def rehearse(self, batches: Iterable[Batch], learns: bool = True) -> Iterator[dict[str, float]]:
+        """Take given batches as the present epoch would: its phase, rates and randomness, a step each.
+
+        The epoch does not count as done.
+
+        Args:
+            batches: Read one by one.
+            learns: False computes the losses and their gradients, and moves no parameter.
+
+        Yields:
+            The loss of each batch by parts, from before its step.
+
+        Raises:
+            InputError: If a loss is not finite.
+        """
+        phase = self.stage.phases[self.epoch]
+        step, optimizers = self._enter(phase)
+        for iteration, batch in enumerate(batches, 1):
+            values = self._step(batch, step, optimizers, Turn(True, learns, 1))
+            if not math.isfinite(values["loss"]):
+                where = f"phase {phase.name}, step {iteration}"
+                raise InputError(f"the loss is not finite in {where}; {self._advice(phase)}")
+            yield values
+
+    def _enter(self, phase: Phase) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
+        """Begin the present epoch: what computes the loss, and what steps, at the epoch's rates."""
+        # Processes drop other paths and draw other noise; a single one draws what it always drew.
+        ranks = [self.world.rank] if self.world.size > 1 else []
+        seed_everything(self.spec.seed, self.number + 1, *ranks)
+        self.freezer.enter(phase)
+        step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
+        for optimizer in optimizers:
+            set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
+        return step, optimizers
 
     def _loss_step(self, phase: Phase) -> nn.Module:
         """What computes the loss of a batch; with several processes it averages their gradients."""

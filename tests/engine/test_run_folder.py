@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from reid.engine.run_folder import LAST, PREVIOUS, RunFolder
+from reid.engine.run_folder import BASELINE, LAST, PREVIOUS, RunFolder
+from reid.utils import InputError
 
 
 def state_of(epoch):
@@ -38,3 +39,14 @@ def test_a_full_disk_leaves_the_last_two_states(folder):
     assert folder.resume("config")["epoch"] == 2
     assert torch.load(folder.path / PREVIOUS, weights_only=True)["epoch"] == 1
     assert sorted(path.name for path in folder.path.iterdir()) == sorted([LAST, PREVIOUS])
+
+
+@pytest.mark.parametrize(("name", "message"), [(LAST, "unfinished run"), (BASELINE, "a finished run")])
+def test_a_folder_that_holds_a_run_is_not_new(tmp_path, name, message):
+    folder = RunFolder(tmp_path / "new")
+    folder.check_new()
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    (folder.path / name).touch()
+    with pytest.raises(InputError, match=message):
+        folder.check_new()
