@@ -27,7 +27,7 @@ from reid.engine.phases import Stage, plan_stages
 from reid.engine.run_folder import RunFolder
 from reid.engine.steps import DenoiseWeight, LabelLoss, TextTarget
 from reid.engine.train import TrainingRun
-from reid.engine.trainer import TrainerSpec
+from reid.engine.trainer_spec import TrainerSpec
 from reid.losses.build import build_criterion
 from reid.models import Header, ReIDModel, Training
 from reid.models.backbones import PROJECTED

@@ -1,13 +1,14 @@
 """Evaluate a model on a data set's test images, and say under which protocol."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import mean
 
 import torch
 from torch.utils.data import DataLoader
 
-from reid.data import ReIDDataset, iterate
+from reid.data import Batch, ReIDDataset, iterate
 from reid.data.matches import count_matches
 from reid.engine.distributed import ALONE, World
 from reid.engine.side import knows_cameras_of, log_unknown
@@ -58,15 +59,21 @@ class Evaluator:
         if len(self.loader) == 0:  # fewer images than processes
             model.to(self.device)
             return self._join(None)
-        found = extract_features(
-            model.to(self.device),
-            iterate(self.loader),
-            self.device,
-            side_information=knows_cameras_of(side, self.dataset.name),
-            progress=self.world.is_main,
-            total=len(self.loader),
-        )
+        found = self.embed(model, iterate(self.loader), len(self.loader), progress=self.world.is_main)
         return found if self.world.size == 1 else self._join(found)
+
+    def embed(
+        self, model: ReIDModel, batches: Iterable[Batch], total: int, *, progress: bool = False
+    ) -> FeatureSet:
+        """Features of the images of ``total`` batches, with the cameras that the model knows."""
+        return extract_features(
+            model.to(self.device),
+            batches,
+            self.device,
+            side_information=knows_cameras_of(model.spec.side, self.dataset.name),
+            progress=progress,
+            total=total,
+        )
 
     def _join(self, own: FeatureSet | None) -> FeatureSet:
         """The features of all processes, each in its place: no image twice, none missing."""

@@ -1,7 +1,9 @@
 """Runs of several seeds, each with its controls, and the one table that they make."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from reid.engine.compare import row_name
 from reid.engine.controls import NO_DENOISERS, UNTOUCHED, outcomes, run_all, trains_without_denoisers
@@ -13,16 +15,28 @@ from reid.utils import InputError, write_json
 EFFECTS = "effects.json"
 
 
-class Report(NamedTuple):
+@dataclass(frozen=True)
+class Report:
     """What was found, for people and for machines.
 
     Args:
         text: Tables and what they must be read with.
         figures: Of the one data set, or of several by their names; metrics are fractions.
+        checkpoints: The files that the runs left.
     """
 
     text: str
     figures: dict[str, Any]
+    checkpoints: list[Path]
+    is_well: bool = True  # a run that has failed has raised
+
+    def as_text(self) -> str:
+        """Tables and checkpoints."""
+        return f"{self.text}\ncheckpoints: {', '.join(map(str, self.checkpoints))}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures."""
+        return self.figures
 
 
 def run_experiment(runs: Iterable[TrainingRun], *, controls: bool, resume: bool) -> Report:
@@ -38,10 +52,12 @@ def run_experiment(runs: Iterable[TrainingRun], *, controls: bool, resume: bool)
     """
     found: dict[str, dict[int, dict[str, Effect]]] = {}
     protocols: dict[str, str] = {}
+    checkpoints: list[Path] = []
     for run in runs:
         if not run.evaluators:
             raise InputError("a comparison needs query and gallery images, there are none; check the data")
         run_all(run, controls=controls, resume=resume)
+        checkpoints += sorted(run.folder.path.rglob("*.pth"))
         seed = run.trainers["baseline"].seed
         effects = measure_effects(outcomes(run, controls=controls), run.evaluators)
         if run.world.is_main:
@@ -60,7 +76,7 @@ def run_experiment(runs: Iterable[TrainingRun], *, controls: bool, resume: bool)
     by_seed = next(iter(found.values()))
     names = list(next(iter(by_seed.values())))
     texts.append(_legend(list(by_seed), names, is_trained=trains_without_denoisers(run)))
-    return Report("\n".join(texts), _of_one(figures))
+    return Report("\n".join(texts), _of_one(figures), checkpoints)
 
 
 def _legend(seeds: list[int], names: list[str], *, is_trained: bool) -> str:
@@ -97,7 +113,7 @@ def report_run(run: TrainingRun, results: dict[str, dict[str, EvaluationResult]]
         ]
         texts.append(f"{format_table(['model', *FIGURES], rows)}\nprotocol: {protocol}")
         figures[name] = {stage: result.as_dict() | {"protocol": protocol} for stage, result in found.items()}
-    return Report("\n".join(texts), _of_one(figures))
+    return Report("\n".join(texts), _of_one(figures), sorted(run.folder.path.glob("*.pth")))
 
 
 def _of_one(figures: dict[str, Any]) -> dict[str, Any]:

@@ -36,12 +36,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def start(self, config: str, facts: dict[str, Any]) -> None:
-        """Begin a new run; what a run that failed before its first checkpoint left is replaced.
-
-        Args:
-            config: The resolved configuration as YAML.
-            facts: Versions, data counts and protocol, for people to read.
+    def check_new(self) -> None:
+        """Refuse to begin a run where one is; nothing is changed.
 
         Raises:
             InputError: If the checkpoints of a run are here.
@@ -57,6 +53,18 @@ class RunFolder:
                 " neither resumed nor written over; name another OUTPUT_DIR, or delete it (--controls"
                 " --resume takes it as it is)"
             )
+
+    def start(self, config: str, facts: dict[str, Any]) -> None:
+        """Begin a new run; what a run that failed before its first checkpoint left is replaced.
+
+        Args:
+            config: The resolved configuration as YAML.
+            facts: Versions, data counts and protocol, for people to read.
+
+        Raises:
+            InputError: If the checkpoints of a run are here.
+        """
+        self.check_new()
         for path in (*self._existing(METRICS, CURVES, BAD_BATCH), *self.path.glob(f"{EVENTS}/events.*")):
             path.unlink()
         with write_atomically(self.path / CONFIG) as temporary:

@@ -19,7 +19,8 @@ from reid.engine.pace import EVALUATION, TimeLeft, in_gigabytes, in_words
 from reid.engine.phases import IDLE, Stage
 from reid.engine.run_folder import BAD_BATCH, BASELINE, DENOISED, FUSED, LAST, PLAIN, RunFolder
 from reid.engine.steps import LabelLoss
-from reid.engine.trainer import Trainer, TrainerSpec
+from reid.engine.trainer import Trainer
+from reid.engine.trainer_spec import TrainerSpec
 from reid.engine.watch import Watch
 from reid.evaluation import EvaluationResult
 from reid.models import DenoiseSpec, Header, ReIDModel, Training, save_checkpoint
@@ -93,7 +94,7 @@ class TrainingRun:
         state = self.folder.resume(self.config) if resume else None
         # The whole state is tried before anything in the folder changes.
         first = self.skipped if state is None else self._stage_of(state["epoch"])
-        trainer = self._trainer(first, state)
+        trainer = self.trainer(first, state)
         # Every process has read what it needs before the main one changes the folder.
         self.world.gather_objects(None)
         if self.world.is_main and state is None:
@@ -107,7 +108,7 @@ class TrainingRun:
         results = {}
         for index in range(first, len(self.stages)):
             if index > first:
-                trainer = self._trainer(index)
+                trainer = self.trainer(index)
             results[trainer.stage.name] = self._run_stage(trainer, watch)
         watch.close()
         if self.world.is_main:
@@ -115,6 +116,11 @@ class TrainingRun:
         # What the main process wrote can be read by all.
         self.world.gather_objects(None)
         return results
+
+    def evaluated_epochs(self, stage: Stage) -> list[int]:
+        """The epochs of a stage, from 1, that an evaluation follows."""
+        last = len(stage.phases)
+        return [epoch for epoch in range(1, last + 1) if epoch == last or epoch % self.eval_period == 0]
 
     def _stage_of(self, epoch: int) -> int:
         """The index of the stage that an epoch of the whole run, from 1, lies in."""
@@ -126,7 +132,7 @@ class TrainingRun:
             )
         return next(index for index, end in enumerate(ends) if epoch <= end)
 
-    def _trainer(self, index: int, state: dict[str, Any] | None = None) -> Trainer:
+    def trainer(self, index: int, state: dict[str, Any] | None = None) -> Trainer:
         """The trainer of a stage, where the run was interrupted in it at the place of the interruption."""
         stage = self.stages[index]
         model = self.attach(self.model) if stage.denoises else self.model
@@ -152,9 +158,7 @@ class TrainingRun:
         phases: list[str] = []
         evaluated: list[int] = []
         for stage in self.stages:
-            total = len(stage.phases)
-            epochs = [e for e in range(1, total + 1) if e == total or e % self.eval_period == 0]
-            evaluated += [len(phases) + epoch for epoch in epochs]
+            evaluated += [len(phases) + epoch for epoch in self.evaluated_epochs(stage)]
             phases += ["" if phase == IDLE else phase.name for phase in stage.phases]
         return TimeLeft(phases, evaluated)
 
@@ -163,7 +167,7 @@ class TrainingRun:
         logger.info("stage %s: %s", stage.name, _count(total, "epoch"))
 
         def is_evaluated() -> bool:
-            return 0 < trainer.epoch < total and trainer.epoch % self.eval_period == 0
+            return trainer.epoch < total and trainer.epoch in self.evaluated_epochs(stage)
 
         def after_epoch(figures: dict[str, Any]) -> None:
             watch.left.add(figures["phase"], figures["seconds"])

@@ -1,9 +1,9 @@
 """Train a model through one stage, epoch by epoch."""
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -16,11 +16,12 @@ from reid.data import Batch, iterate, paths_of, set_epoch
 from reid.engine.activations import recompute_blocks
 from reid.engine.bad_batch import BadBatch, BadBatchError, LossGuard
 from reid.engine.distributed import ALONE, World
-from reid.engine.lr_schedule import Schedule, set_learning_rate
-from reid.engine.optimizer import OptimizerSpec, create_optimizer
+from reid.engine.lr_schedule import set_learning_rate
+from reid.engine.optimizer import create_optimizer
 from reid.engine.pace import Pace, bar_words
 from reid.engine.phases import IDLE, Freezer, Phase, Stage
-from reid.engine.steps import DenoiseWeight, LabelLoss, LossStep
+from reid.engine.steps import LabelLoss, LossStep
+from reid.engine.trainer_spec import TrainerSpec
 from reid.losses import Loss
 from reid.models import ReIDModel
 from reid.models.backbones import blocks_of
@@ -36,33 +37,6 @@ LEARNING_RATES = {
     "backbone": "DENOISE.BACKBONE_LR",
     "joint": "DENOISE.BACKBONE_LR",
 }
-
-
-@dataclass(frozen=True)
-class TrainerSpec:
-    """What a trainer needs beside model, data and criterion.
-
-    Args:
-        seed: Of everything random; an epoch draws from (seed, epoch) alone.
-        backbone: How the network without denoisers is stepped.
-        denoisers: How denoisers are stepped.
-        schedule: The rates of both in each epoch of a stage.
-        denoise: How the denoising loss enters the sum.
-        amp: Whether a GPU computes in float16 with loss scaling.
-        clip_norm: Largest gradient norm; 0 does not clip.
-        accumulate: Batches whose gradients are added up for a step.
-        grad_checkpointing: Whether blocks of the backbone are computed again in the backward pass.
-    """
-
-    seed: int
-    backbone: OptimizerSpec
-    denoisers: OptimizerSpec
-    schedule: Schedule
-    denoise: DenoiseWeight = field(default_factory=DenoiseWeight)
-    amp: bool = False
-    clip_norm: float = 0.0
-    accumulate: int = 1
-    grad_checkpointing: bool = False
 
 
 class Turn(NamedTuple):
@@ -143,12 +117,8 @@ class Trainer:
 
     def _train_epoch(self, phase: Phase, bar: tqdm) -> dict[str, Any]:
         number = self.number + 1
-        seed_everything(*self._seeds())
         set_epoch(self.loader, number)
-        self.freezer.enter(phase)
-        step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
-        for optimizer in optimizers:
-            set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
+        step, optimizers = self._enter(phase)
         lr = optimizers[0].param_groups[0]["lr"]
         mean, pace, total = RunningMean(), Pace(self.device), len(self.loader)
         for iteration, batch in enumerate(iterate(self.loader), 1):
@@ -170,6 +140,39 @@ class Trainer:
             "lr": lr,
             **speed,
         }
+
+    def rehearse(self, batches: Iterable[Batch], learns: bool = True) -> Iterator[dict[str, float]]:
+        """Take given batches as the present epoch would: its phase, rates and randomness, a step each.
+
+        The epoch does not count as done.
+
+        Args:
+            batches: Read one by one.
+            learns: False computes the losses and their gradients, and moves no parameter.
+
+        Yields:
+            The loss of each batch by parts, from before its step.
+
+        Raises:
+            InputError: If a loss is not finite.
+        """
+        phase = self.stage.phases[self.epoch]
+        step, optimizers = self._enter(phase)
+        for iteration, batch in enumerate(batches, 1):
+            values = self._step(batch, step, optimizers, Turn(True, learns, 1))
+            if not math.isfinite(values["loss"]):
+                where = f"phase {phase.name}, step {iteration}"
+                raise InputError(f"the loss is not finite in {where}; {self._advice(phase)}")
+            yield values
+
+    def _enter(self, phase: Phase) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
+        """Begin the present epoch: what computes the loss, and what steps, at the epoch's rates."""
+        seed_everything(*self._seeds())
+        self.freezer.enter(phase)
+        step, optimizers = self._loss_step(phase), self._optimizers_of(phase)
+        for optimizer in optimizers:
+            set_learning_rate(optimizer, self.spec.schedule, self.epoch + 1, len(self.stage.phases))
+        return step, optimizers
 
     def _loss_step(self, phase: Phase) -> nn.Module:
         """What computes the loss of a batch; with several processes it averages their gradients."""

@@ -56,6 +56,59 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_try_outs(options: argparse._ActionsContainer) -> None:
+    """Add ``--overfit STEPS`` and ``--dry-run``: ways to try a run out instead of running it.
+
+    Args:
+        options: A group of options of which one can be given.
+    """
+    options.add_argument(
+        "--overfit",
+        metavar="STEPS",
+        type=int,
+        help="train every phase on one batch, 100 steps by default, and say whether its loss falls; write"
+        " nothing",
+    )
+    options.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="try everything for a few steps and say what time, memory and disk the run takes; write nothing",
+    )
+
+
+def add_comparisons(parser: argparse.ArgumentParser) -> None:
+    """Add ``--controls`` and ``--seeds N``: more runs than one, and a table of them."""
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="also train the controls of the denoising, and compare all with the untouched model",
+    )
+    parser.add_argument(
+        "--seeds", type=_count, metavar="N", help="repeat with N seeds; mean and standard deviation"
+    )
+
+
+def _count(word: str) -> int:
+    if not (word.isdecimal() and len(word) < 5 and 1 <= int(word) <= 1000):
+        raise argparse.ArgumentTypeError(f"must be a whole number in 1..1000, got {word[:20]!r}")
+    return int(word)
+
+
+def with_number(words: Sequence[str], option: str, default: int) -> list[str]:
+    """Give ``option`` its default number where no number is behind it, so that KEY VALUE words may be.
+
+    Example:
+        >>> with_number(["--overfit", "SOLVER.SEED", "1"], "--overfit", 100)
+        ['--overfit', '100', 'SOLVER.SEED', '1']
+    """
+    found: list[str] = []
+    for place, word in enumerate(words, 1):
+        found.append(word)
+        if word == option and not "".join(words[place : place + 1]).removeprefix("-").isdecimal():
+            found.append(str(default))
+    return found
+
+
 def _output_file(word: str) -> Path:
     try:
         check_writable(Path(word))

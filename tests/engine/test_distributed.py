@@ -135,6 +135,20 @@ def test_a_loss_that_one_process_breaks_stops_all_and_names_the_whole_batch(peop
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1  # the main process's
 
 
+@pytest.mark.parametrize("flag", ["--dry-run", "--overfit=5"])
+def test_two_processes_try_a_run_out_as_one(people, tmp_path, flag):
+    more = ["DENOISE.MODE", "alternating", "DENOISE.PERIOD", "1", "--json", tmp_path / "found.json"]
+    both = run_processes(TOOL, flag, *words_of(people, tmp_path / "run", *more))
+    assert [code for code, _, _ in both] == [0, 0], both[0][2] + both[1][2]
+    assert both[0][1]
+    assert both[1][1] == ""
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["phase"] for row in found["phases"]] == ["baseline", "denoisers", "backbone"]
+    # The images of both.
+    assert found["processes" if flag == "--dry-run" else "num_images"] == (2 if flag == "--dry-run" else 16)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_process_that_fails_ends_the_job_with_its_message(people, tmp_path):
     """Under torchrun: an image that cannot be read is met by one of the two."""

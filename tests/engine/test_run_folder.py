@@ -4,7 +4,8 @@ import pytest
 import torch
 from full_disk import full_disk
 
-from reid.engine.run_folder import LAST, PREVIOUS, RunFolder
+from reid.engine.run_folder import BASELINE, LAST, PREVIOUS, RunFolder
+from reid.utils import InputError
 
 
 def state_of(epoch):
@@ -51,3 +52,14 @@ def test_rows_of_metrics_are_read_as_they_were_written(tmp_path):
     for row in rows:
         folder.add_metrics(row)
     assert folder.metrics() == rows
+
+
+@pytest.mark.parametrize(("name", "message"), [(LAST, "unfinished run"), (BASELINE, "a finished run")])
+def test_a_folder_that_holds_a_run_is_not_new(tmp_path, name, message):
+    folder = RunFolder(tmp_path / "new")
+    folder.check_new()
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    (folder.path / name).touch()
+    with pytest.raises(InputError, match=message):
+        folder.check_new()

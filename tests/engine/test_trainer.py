@@ -7,10 +7,12 @@ import pytest
 import torch
 from small import draw_people, small_config
 
+from reid.data import set_epoch
 from reid.engine.build import build_run
 from reid.engine.distributed import World
 from reid.engine.phases import JOINT
 from reid.engine.trainer import Trainer, Turn
+from reid.utils import InputError
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +139,40 @@ def test_an_epoch_draws_its_noise_from_the_seed_its_number_and_the_process(peopl
         trainer.world = World(rank, 2)
         seeds.append(trainer._seeds())
     assert seeds == [(1234, 2), (1234, 2, 0), (1234, 2, 1)]
+
+
+def weights_of(trainer):
+    return torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()])
+
+
+def test_a_rehearsal_of_an_epoch_s_batches_is_the_epoch(people, tmp_path):
+    """The same losses and the same weights, with dropped paths; and the epoch is still to come."""
+    words = ("MODEL.DROP_PATH", "0.5", "SOLVER.CLIP_NORM", "0")
+    real, rehearsed = (make_trainer(people, tmp_path, False, *words) for _ in range(2))
+    figures = []
+    real.stage = replace(real.stage, phases=real.stage.phases[:1])
+    rehearsed.stage = real.stage
+    real.fit(figures.append)
+    set_epoch(rehearsed.loader, 1)
+    values = list(rehearsed.rehearse(rehearsed.loader))
+    assert sum(v["loss"] for v in values) / len(values) == pytest.approx(figures[0]["loss"], rel=1e-6)
+    assert torch.equal(weights_of(real), weights_of(rehearsed))
+    assert (real.epoch, rehearsed.epoch) == (1, 0)
+
+
+def test_a_rehearsal_can_look_without_learning(people, tmp_path):
+    trainer = make_trainer(people, tmp_path, False, "MODEL.DROP_PATH", "0.5")
+    batch, before = next(iter(trainer.loader)), weights_of(trainer)
+    first, again = (list(trainer.rehearse([batch], learns=False)) for _ in range(2))
+    assert first == again
+    assert torch.equal(weights_of(trainer), before)
+    trainer.epoch = 1  # draws other paths
+    assert list(trainer.rehearse([batch], learns=False)) != first
+
+
+def test_a_rehearsal_with_a_loss_that_is_not_finite_is_refused(people, tmp_path):
+    trainer = make_trainer(people, tmp_path, False)
+    batch = next(iter(trainer.loader))
+    spoilt = batch._replace(images=batch.images * torch.nan)
+    with pytest.raises(InputError, match=r"not finite in phase baseline, step 2; lower SOLVER.BASE_LR"):
+        list(trainer.rehearse([batch, spoilt]))

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from reid.utils import InputError
-from reid.utils.cli import OneLineParser, config_parser, one_line, run_tool
+from reid.utils.cli import OneLineParser, config_parser, one_line, run_tool, with_number
 
 
 def test_a_job_that_is_done_exits_0_and_gets_the_words(monkeypatch, capsys):
@@ -128,3 +128,20 @@ def test_help_shows_the_example(capsys):
 @pytest.mark.parametrize(("text", "line"), [("a\n  b \n\nc\n", "a b c"), ("plain", "plain"), ("", "")])
 def test_one_line_joins_lines(text, line):
     assert one_line(text) == line
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--many", "--many 7"),
+        ("--many KEY 1", "--many 7 KEY 1"),
+        ("--many 3 KEY 1", "--many 3 KEY 1"),
+        ("--many -1", "--many -1"),
+        ("KEY 1 --many --other", "KEY 1 --many 7 --other"),
+        ("--many=3 KEY 1", "--many=3 KEY 1"),
+        ("KEY 1", "KEY 1"),
+        ("", ""),
+    ],
+)
+def test_an_option_without_its_number_gets_it(words, expected):
+    assert with_number(words.split(), "--many", 7) == expected.split()
