@@ -108,6 +108,7 @@ def _check(run: TrainingRun) -> None:
 
 
 def _run_or_keep(run: TrainingRun, resume: bool) -> None:
+    logger.info("in %s: %s", run.folder.path, run.facts.get("control", "the run itself"))
     if resume and run.folder.is_finished(run.config):
         logger.info("%s holds the finished run: it is taken as it is", run.folder.path)
         return

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from reid.engine.controls import Outcome
+from reid.engine.controls import NO_DENOISERS, Outcome
 from reid.engine.evaluate import Evaluator
 from reid.evaluation import (
     FIGURES,
@@ -25,6 +25,7 @@ KEYS = ("mAP", *(f"R{rank}" for rank in REPORTED_RANKS))
 COLUMNS = (
     *(f"{figure}, %" for figure in FIGURES),
     "mAP less untouched",
+    "mAP less no denoisers",
     "weight change: denoisers",
     "in all",
     "cosine to untouched",
@@ -38,6 +39,7 @@ class Effect:
     Args:
         result: Its metrics.
         gain: Its mAP less that of the untouched model, with its interval over queries.
+        over_schedule: Likewise, less that of the same schedule without denoisers; None without this control.
         fusion_change: Mean over the denoised layers of |W'-W|/|W|, what fusing its denoisers changes; None
             without denoisers.
         total_change: |W-W0|/|W0| over all parameters that embed, fused, against the untouched model.
@@ -46,6 +48,7 @@ class Effect:
 
     result: EvaluationResult
     gain: Interval
+    over_schedule: Interval | None
     fusion_change: float | None
     total_change: float
     cosine: float
@@ -55,6 +58,8 @@ class Effect:
         return self.result.as_dict() | {
             "mAP_gain": self.gain.difference,
             "mAP_gain_interval": [self.gain.low, self.gain.high],
+            "mAP_over_schedule": self.over_schedule and self.over_schedule.difference,
+            "mAP_over_schedule_interval": self.over_schedule and [*self.over_schedule[1:]],
             "fusion_change": self.fusion_change,
             "total_change": self.total_change,
             "cosine_to_untouched": self.cosine,
@@ -86,9 +91,13 @@ def measure_effects(
             features = evaluator.extract(outcome.model)
             result = evaluator.evaluate(features)
             first, before = untouched.setdefault(name, (features, result))
+            schedule = result if outcome.name == NO_DENOISERS else None
+            if NO_DENOISERS in effects[name]:
+                schedule = effects[name][NO_DENOISERS].result
             effects[name][outcome.name] = Effect(
                 result,
                 bootstrap_difference(before, result),
+                bootstrap_difference(schedule, result) if schedule else None,
                 mean(outcome.changes.values()) if outcome.changes else None,
                 changed,
                 float(F.cosine_similarity(features.feats, first.feats).mean()),
@@ -127,16 +136,28 @@ def _moments(values: Sequence[float]) -> dict[str, float]:
 
 def _cells(effects: Sequence[Effect]) -> list[str]:
     figures = [_spread([100 * effect.result.as_dict()[key] for effect in effects]) for key in KEYS]
-    gains = [100 * effect.gain.difference for effect in effects]
-    gain = f"{gains[0]:+.2f} ({100 * effects[0].gain.low:+.2f} to {100 * effects[0].gain.high:+.2f})"
     changes = [effect.fusion_change for effect in effects if effect.fusion_change is not None]
     return [
         *figures,
-        gain if len(effects) == 1 else _spread(gains, "+.2f"),
+        _gain([effect.gain for effect in effects]),
+        _gain([effect.over_schedule for effect in effects]),
         f"{mean(changes):.1e}" if changes else "",
         f"{mean(effect.total_change for effect in effects):.1e}",
         f"{mean(effect.cosine for effect in effects):.6f}",
     ]
+
+
+def _gain(intervals: Sequence[Interval | None]) -> str:
+    """A difference in points of mAP with its interval, or over several seeds with its deviation."""
+    known = [interval for interval in intervals if interval is not None]
+    if not known:
+        return ""
+    # + 0.0: a rounded zero has no sign.
+    points = [[round(100 * value, 2) + 0.0 for value in interval] for interval in known]
+    if len(known) > 1:
+        return _spread([difference for difference, *_ in points], "+.2f")
+    difference, low, high = points[0]
+    return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _spread(values: Sequence[float], form: str = ".2f") -> str:

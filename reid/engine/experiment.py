@@ -1,5 +1,6 @@
 """Runs of several seeds, each with its controls, and the one table that they make."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from reid.engine.effects import Effect, effects_as_dict, effects_table, measure_
 from reid.engine.train import TrainingRun
 from reid.evaluation import FIGURES, EvaluationResult, figure_cells, format_table
 from reid.utils import InputError, write_json
+
+logger = logging.getLogger(__name__)
 
 EFFECTS = "effects.json"
 
@@ -40,7 +43,8 @@ class Report:
 
 
 def run_experiment(runs: Iterable[TrainingRun], *, controls: bool, resume: bool) -> Report:
-    """Train runs one after the other and compare their models; ``effects.json`` is left in each folder.
+    """Train runs one after the other and compare their models; ``effects.json`` is left in each folder,
+    and of several seeds in the one above them.
 
     Args:
         runs: Of one configuration and different seeds; each is built when the one before it is done.
@@ -61,8 +65,9 @@ def run_experiment(runs: Iterable[TrainingRun], *, controls: bool, resume: bool)
         seed = run.trainers["baseline"].seed
         effects = measure_effects(outcomes(run, controls=controls), run.evaluators)
         if run.world.is_main:
-            by_set = {name: effects_as_dict({seed: found}) for name, found in effects.items()}
-            write_json(run.folder.path / EFFECTS, by_set)
+            write_json(
+                run.folder.path / EFFECTS, {n: effects_as_dict({seed: own}) for n, own in effects.items()}
+            )
         for name, evaluator in run.evaluators.items():
             found.setdefault(name, {})[seed] = effects[name]
             protocols[name] = evaluator.protocol(run.model).describe()
@@ -76,7 +81,9 @@ def run_experiment(runs: Iterable[TrainingRun], *, controls: bool, resume: bool)
     by_seed = next(iter(found.values()))
     names = list(next(iter(by_seed.values())))
     texts.append(_legend(list(by_seed), names, is_trained=trains_without_denoisers(run)))
-    return Report("\n".join(texts), _of_one(figures), checkpoints)
+    if run.world.is_main and len(by_seed) > 1:
+        write_json(run.folder.path.parent / EFFECTS, figures)
+    return _reported(Report("\n".join(texts), _of_one(figures), checkpoints))
 
 
 def _legend(seeds: list[int], names: list[str], *, is_trained: bool) -> str:
@@ -85,7 +92,7 @@ def _legend(seeds: list[int], names: list[str], *, is_trained: bool) -> str:
     if len(seeds) > 1:
         spread = f"mean ± sample standard deviation over seeds {', '.join(map(str, seeds))}"
     lines = [
-        f"mAP less {UNTOUCHED}: in points, {spread}",
+        f"mAP less: in points, {spread}",
         "weight change: |W'-W|/|W| by fusing the denoisers, mean over their layers; in all: |W-W0|/|W0| of"
         f" the network, W0 {UNTOUCHED}",
     ]
@@ -113,7 +120,14 @@ def report_run(run: TrainingRun, results: dict[str, dict[str, EvaluationResult]]
         ]
         texts.append(f"{format_table(['model', *FIGURES], rows)}\nprotocol: {protocol}")
         figures[name] = {stage: result.as_dict() | {"protocol": protocol} for stage, result in found.items()}
-    return Report("\n".join(texts), _of_one(figures), sorted(run.folder.path.glob("*.pth")))
+    checkpoints = sorted(run.folder.path.glob("*.pth"))
+    return _reported(Report("\n".join(texts), _of_one(figures), checkpoints))
+
+
+def _reported(report: Report) -> Report:
+    """Keep it in the log too: a terminal may be gone when a run ends."""
+    logger.info("the results:\n%s", report.text)
+    return report
 
 
 def _of_one(figures: dict[str, Any]) -> dict[str, Any]:

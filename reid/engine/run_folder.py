@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from reid.models.read import read_file
 from reid.utils import InputError, append_jsonl, write_atomically, write_json
@@ -106,7 +107,8 @@ class RunFolder:
 
     def _check_config(self, old: str, new: str) -> None:
         if old != new:
-            changed = sorted(line.strip() for line in set(new.splitlines()) - set(old.splitlines()))
+            before, after = (_leaves(yaml.safe_load(text)) for text in (old, new))
+            changed = sorted(f"{key}: {value}" for key, value in after.items() if before.get(key) != value)
             raise InputError(
                 f"{self.path} was started with another configuration; changed: {', '.join(changed)}"
             )
@@ -171,6 +173,16 @@ class RunFolder:
 
     def _existing(self, *names: str) -> list[Path]:
         return [self.path / name for name in names if (self.path / name).exists()]
+
+
+def _leaves(tree: Any, key: str = "") -> dict[str, Any]:
+    """The values of a tree of dictionaries by their dotted keys."""
+    if not isinstance(tree, dict):
+        return {key: tree}
+    found: dict[str, Any] = {}
+    for name, branch in tree.items():
+        found |= _leaves(branch, f"{key}.{name}" if key else str(name))
+    return found
 
 
 def _read_state(path: Path) -> dict[str, Any]:

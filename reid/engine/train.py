@@ -23,7 +23,7 @@ from reid.engine.trainer import Trainer
 from reid.engine.trainer_spec import TrainerSpec
 from reid.engine.watch import Watch
 from reid.evaluation import EvaluationResult
-from reid.models import DenoiseSpec, Header, ReIDModel, Training, save_checkpoint
+from reid.models import DenoiseSpec, Header, ReIDModel, Training, load_checkpoint, save_checkpoint
 from reid.models.weights import load_strictly
 from reid.utils import InputError
 
@@ -92,6 +92,8 @@ class TrainingRun:
                 image cannot be read, or the loss diverges: its batch is then in ``bad_batch.json``.
         """
         state = self.folder.resume(self.config) if resume else None
+        if resume and state is None:
+            logger.warning("%s holds nothing to resume: a new run begins", self.folder.path)
         # The whole state is tried before anything in the folder changes.
         first = self.skipped if state is None else self._stage_of(state["epoch"])
         trainer = self.trainer(first, state)
@@ -105,7 +107,7 @@ class TrainingRun:
         watch = Watch(self.folder, self._time_left(), self.world)
         if self.tensorboard:
             watch.open_board(None if state is None else state["epoch"])
-        results = {}
+        results = {} if state is None else self._earlier_results(first)
         for index in range(first, len(self.stages)):
             if index > first:
                 trainer = self.trainer(index)
@@ -115,6 +117,18 @@ class TrainingRun:
             self.folder.finish()
         # What the main process wrote can be read by all.
         self.world.gather_objects(None)
+        return results
+
+    def _earlier_results(self, first: int) -> dict[str, dict[str, EvaluationResult]]:
+        """The results of the stages before ``first``, that a resumed run is not going to see again."""
+        results = {}
+        for stage in self.stages[self.skipped : first]:
+            model, _ = load_checkpoint(self.folder.path / BASELINE)
+            found = {
+                name: evaluator.evaluate_and_log(model, f"{stage.name}, its end")
+                for name, evaluator in self.evaluators.items()
+            }
+            results[stage.name] = found
         return results
 
     def evaluated_epochs(self, stage: Stage) -> list[int]:
@@ -217,7 +231,8 @@ class TrainingRun:
     def _draw(self, model: ReIDModel, watch: Watch) -> None:
         protocols = {name: evaluator.protocol(model) for name, evaluator in self.evaluators.items()}
         note = "; ".join(f"{name}: {protocol.describe()}" for name, protocol in protocols.items())
-        watch.draw(f"{self.header.model.name} trained on {self.dataset}", note)
+        control = f", control {self.facts['control']}" if "control" in self.facts else ""
+        watch.draw(f"{self.header.model.name} trained on {self.dataset}{control}", note)
 
     def _evaluate(self, trainer: Trainer, watch: Watch) -> dict[str, EvaluationResult]:
         stage, epoch, results = trainer.stage.name, trainer.number, {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 # Numbers of an epoch's row; the others are parts of its loss.
-NO_PARTS = {"epoch", "loss", "lr", "images_per_s", "seconds", "gpu_memory_mb"}
+NO_PARTS = {"epoch", "loss", "lr", "lr_denoisers", "images_per_s", "seconds", "gpu_memory_mb"}
 # The part that has a panel of its own: a sum over the layers, beside which the others would be flat.
 APART = "denoise"
 # Behind the panels: light enough for the lines, and told apart by lightness too.

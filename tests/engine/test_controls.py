@@ -110,7 +110,7 @@ def test_controls_are_added_to_a_finished_run_and_what_is_there_is_kept(people, 
     run_experiment([build_run(cfg)], controls=True, resume=True)
     assert all(torch.equal(value, first[key]) for key, value in state_of(plain).items())
     other = build_run(small_config(people, tmp_path / "run", *ALTERNATING, "SOLVER.CLIP_NORM", "1"))
-    with pytest.raises(InputError, match="another configuration; changed: CLIP_NORM: 1"):
+    with pytest.raises(InputError, match=r"another configuration; changed: SOLVER\.CLIP_NORM: 1"):
         run_all(other, controls=True, resume=True)
 
 
@@ -126,6 +126,10 @@ def test_the_table_says_what_denoising_changed(people, tmp_path):
     assert models[RANDOM_DENOISERS]["fusion_change"] > 0
     gain = models["+ DenoiseRep fused"]["mAP"] - models[UNTOUCHED]["mAP"]
     assert models["+ DenoiseRep fused"]["mAP_gain"] == pytest.approx(gain)
+    over = models["+ DenoiseRep fused"]["mAP"] - models[NO_DENOISERS]["mAP"]
+    assert models["+ DenoiseRep fused"]["mAP_over_schedule"] == pytest.approx(over)
+    assert models[NO_DENOISERS]["mAP_over_schedule_interval"] == [0, 0]
+    assert models[UNTOUCHED]["mAP_over_schedule"] is None
     for line in ("| untouched", "| same schedule, no denoisers", "| + DenoiseRep fused", "protocol: drawn"):
         assert f"\n{line}" in report.text
     written = json.loads((tmp_path / "run" / "effects.json").read_text())
@@ -145,7 +149,8 @@ def test_seeds_differ_in_everything_random_and_have_folders_of_their_own(people,
         "std": pytest.approx(abs(values[0] - values[1]) / 2**0.5),
     }
     assert "over seeds 7, 8" in report.text
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"seed_7", "seed_8"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"effects.json", "seed_7", "seed_8"}
+    assert json.loads((tmp_path / "run" / "effects.json").read_text())["market1501"] == report.figures
     alone = small_config(people, tmp_path / "alone", "SOLVER.SEED", "8")
     build_run(alone).run()
     first, second = (
