@@ -21,7 +21,7 @@ from reid.engine.estimate import Estimate
 from reid.engine.experiment import Report, report_run, run_experiment
 from reid.engine.overfit import overfit
 from reid.engine.overfit_report import OverfitReport
-from reid.utils import pick_device, setup_logging, write_json
+from reid.utils import check_writable, pick_device, setup_logging, write_json
 from reid.utils.cli import (
     add_comparisons,
     add_json_option,
@@ -54,11 +54,12 @@ def main(words: Sequence[str]) -> int:
 
 
 def work(args: argparse.Namespace, cfg: CfgNode, world: World) -> Report | Estimate | OverfitReport:
-    runs = build_seeds(cfg, args.seeds, world) if args.seeds else iter([build_run(cfg, world)])
+    check_writable(Path(cfg.OUTPUT_DIR, "log.txt"))
+    seeds = args.seeds and build_seeds(cfg, args.seeds, world, resume=args.resume)
+    runs = seeds or iter([build_run(cfg, world)])
     run = next(runs)
     if args.dry_run or args.overfit is not None:
         return dry_run(run) if args.dry_run else overfit(run, args.overfit)
-    # Not before the run is built: what is refused leaves no log.
     setup_logging(Path(cfg.OUTPUT_DIR), rank=world.rank)
     if args.controls or args.seeds:
         return run_experiment(chain([run], runs), controls=args.controls, resume=args.resume)

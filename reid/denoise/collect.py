@@ -57,7 +57,7 @@ def collect_denoise_loss(
             and a label-free step costs the plain forward pass and the losses.
 
     Raises:
-        ValueError: If the model has no denoisers.
+        ValueError: If the model has no denoisers, or is in another plain block.
         RuntimeError: At the end of the block, if a denoiser did not run in it: something reads its layer's
             weight without calling the layer, which the denoiser cannot see.
     """
@@ -80,6 +80,8 @@ def collect_denoise_loss(
     with ExitStack() as stack:
         for name, denoiser in denoisers.items():
             if plain:
+                if "forward" in vars(denoiser):
+                    raise ValueError("losses are collected plainly already: blocks cannot be nested")
                 stack.callback(delattr, denoiser, "forward")
                 denoiser.forward = _hand_on  # type: ignore[method-assign]
             hook = watch(name or "model", denoiser)

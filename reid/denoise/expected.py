@@ -64,6 +64,8 @@ class _ExpectedL2(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("the gradient of this loss is given away once; compute the loss again")
         # Given away, so that the parameters can keep them without a copy.
         (weight, bias), ctx.gradients = ctx.gradients, None
         factor = grad * ctx.factor

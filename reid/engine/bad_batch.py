@@ -18,7 +18,7 @@ class LossGuard:
 
         loss > 100 max(1, mean)        exploded
 
-    The mean is over the batches of the same phase before it, in this process. The first batch of a phase has
+    The mean is over the batches of the same phase before it in the stage. The first batch of a phase has
     none before it, so that it can only be not finite. A fixed limit would be wrong: L_denoise is a sum over
     the layers, about 1 each.
     """

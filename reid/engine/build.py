@@ -38,7 +38,7 @@ from reid.models.read import count_classes, read_file, state_dict_in
 from reid.models.spec import ModelSpec
 from reid.models.text_features import load_text_features
 from reid.models.words import config_words
-from reid.utils import InputError, pick_device, seed_everything
+from reid.utils import InputError, digest, pick_device, seed_everything
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         build_denoise_spec(cfg).attach(model)
     preprocessing = build_preprocessing(cfg)
     history = build_history(cfg, dataset, stages, start)
+    facts = _run_facts(cfg, dataset, datasets, device) | {"processes": world.size}
+    facts["digests"] = {"weights": digest(model.state_dict().values()), "images": _digest_of_data(datasets)}
     return TrainingRun(
         model=model,
         header=Header(model.spec, preprocessing),
@@ -95,27 +97,33 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         eval_period=cfg.SOLVER.EVAL_PERIOD,
         checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
         config=cfg.dump(),
-        facts=_run_facts(cfg, dataset, datasets, device) | {"processes": world.size},
+        facts=facts,
         tensorboard=cfg.SOLVER.TENSORBOARD,
         world=world,
     )
 
 
-def build_seeds(cfg: CfgNode, count: int, world: World = ALONE) -> Iterator[TrainingRun]:
+def build_seeds(
+    cfg: CfgNode, count: int, world: World = ALONE, *, resume: bool = False
+) -> Iterator[TrainingRun]:
     """Runs of ``cfg`` that differ in their seed, in ``seed_N`` below its ``OUTPUT_DIR``, built one by one.
 
     Args:
         cfg: The configuration; its seed is the first, the others follow it.
         count: How many.
         world: The processes that train together.
+        resume: Whether the folders may hold runs already.
 
     Raises:
-        InputError: As :func:`build_run`.
+        InputError: If one of the folders holds a run and may not, or as :func:`build_run`.
     """
-    for seed in range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + count):
+    folders = {s: Path(cfg.OUTPUT_DIR, f"seed_{s}") for s in range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + count)}
+    for folder in folders.values() if not resume else ():
+        RunFolder(folder).check_new()
+    for seed, folder in folders.items():
         own = cfg.clone()
         own.defrost()
-        own.SOLVER.SEED, own.OUTPUT_DIR = seed, str(Path(cfg.OUTPUT_DIR, f"seed_{seed}"))
+        own.SOLVER.SEED, own.OUTPUT_DIR = seed, str(folder)
         own.freeze()
         yield build_run(own, world)
 
@@ -239,6 +247,16 @@ def _training_facts(dataset: ReIDDataset) -> dict[str, Any]:
         "num_ids": dataset.train.num_pids,
         "num_cameras": dataset.train.num_camids,
     }
+
+
+def _digest_of_data(datasets: dict[str, ReIDDataset]) -> str:
+    """Of the file names, identities and cameras of the training images, in their order."""
+    columns = []
+    for dataset in datasets.values():
+        names = "\n".join(dataset.train.path(row).name for row in range(len(dataset.train)))
+        numbers = (torch.from_numpy(column) for column in (dataset.train.pids, dataset.train.camids))
+        columns += [torch.frombuffer(bytearray(names.encode()), dtype=torch.uint8), *numbers] if names else []
+    return digest(columns)
 
 
 def _run_facts(

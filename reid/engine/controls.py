@@ -20,7 +20,7 @@ from reid.engine.run_folder import BASELINE, DENOISED, PLAIN, RunFolder
 from reid.engine.train import TrainingRun
 from reid.models import ReIDModel, load_checkpoint
 from reid.models.weights import load_strictly
-from reid.utils import InputError
+from reid.utils import InputError, digest
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +58,15 @@ def run_all(run: TrainingRun, *, controls: bool, resume: bool) -> None:
         InputError: If there is no denoising to be controlled, or as :meth:`TrainingRun.run`.
     """
     if controls:
-        _check(run)
+        _check(run, resume)
     _run_or_keep(run, resume)
     if controls:
         start = start_of(run)
         if trains_without_denoisers(run):
             _run_or_keep(_control(run, start, NO_DENOISERS_FOLDER, denoises=False), resume)
-        trained, _ = load_checkpoint(run.folder.path / DENOISED)
+        trained = _load(run, run.folder.path / DENOISED, "attached")
         fixed = _control(run, start, RANDOM_FOLDER, denoises=True)
+        fixed.facts["digests"] |= {"trained denoisers": digest(trained.state_dict().values())}
         _run_or_keep(replace(fixed, attach=partial(_attach_random, run, trained)), resume)
 
 
@@ -81,9 +82,10 @@ def outcomes(run: TrainingRun, *, controls: bool) -> Iterator[Outcome]:
         return
     if controls:
         plain = run.folder.path / FOLDER / NO_DENOISERS_FOLDER / PLAIN
-        yield Outcome(NO_DENOISERS, load_checkpoint(plain)[0] if plain.is_file() else start, {})
-        yield _denoised(RANDOM_DENOISERS, run.folder.path / FOLDER / RANDOM_FOLDER / DENOISED)
-    yield _denoised(FUSED if run.denoise.is_fusable else FINAL_FEATURE, run.folder.path / DENOISED)
+        trained = _load(run, plain, "none") if trains_without_denoisers(run) else start
+        yield Outcome(NO_DENOISERS, trained, {})
+        yield _denoised(run, RANDOM_DENOISERS, run.folder.path / FOLDER / RANDOM_FOLDER)
+    yield _denoised(run, FUSED if run.denoise.is_fusable else FINAL_FEATURE, run.folder.path)
 
 
 def trains_without_denoisers(run: TrainingRun) -> bool:
@@ -100,16 +102,24 @@ def start_of(run: TrainingRun) -> ReIDModel:
     return model.eval()
 
 
-def _check(run: TrainingRun) -> None:
+def _check(run: TrainingRun, resume: bool) -> None:
+    """Refuse before anything is trained what would be refused after it."""
     if not run.stages[-1].denoises:
         raise InputError("controls need a run that denoises, DENOISE.MODE is none; set another")
     if not run.evaluators:
         raise InputError("controls are compared on query and gallery images, there are none; check the data")
+    if resume:
+        return
+    if run.folder.is_finished(run.config, _end_of(run)):
+        raise InputError(f"{run.folder.path} holds the finished run; pass --resume to add its controls")
+    for folder in (NO_DENOISERS_FOLDER, RANDOM_FOLDER):
+        RunFolder(run.folder.path / FOLDER / folder).check_new()
 
 
 def _run_or_keep(run: TrainingRun, resume: bool) -> None:
     logger.info("in %s: %s", run.folder.path, run.facts.get("control", "the run itself"))
-    if resume and run.folder.is_finished(run.config):
+    if resume and run.folder.is_finished(run.config, _end_of(run)):
+        run.folder.check_facts(run.facts)
         logger.info("%s holds the finished run: it is taken as it is", run.folder.path)
         return
     run.run(resume)
@@ -122,6 +132,7 @@ def _control(run: TrainingRun, start: ReIDModel, folder: str, *, denoises: bool)
     if training is not None:
         # Where nothing is trained the weights are those of the start.
         training = replace(training, stage=folder) if trains_without_denoisers(run) else training.before
+    digests = run.facts["digests"] | {"weights": digest(start.state_dict().values())}
     return replace(
         run,
         model=copy.deepcopy(start),
@@ -130,7 +141,7 @@ def _control(run: TrainingRun, start: ReIDModel, folder: str, *, denoises: bool)
         skipped=len(earlier),
         folder=RunFolder(run.folder.path / FOLDER / folder),
         evaluators={},
-        facts=run.facts | {"control": folder, "of": str(run.folder.path)},
+        facts=run.facts | {"control": folder, "of": str(run.folder.path), "digests": digests},
     )
 
 
@@ -143,8 +154,29 @@ def _attach_random(run: TrainingRun, trained: ReIDModel, model: ReIDModel) -> Re
     return model
 
 
-def _denoised(name: str, path: Path) -> Outcome:
-    model, _ = load_checkpoint(path)
+def _end_of(run: TrainingRun) -> str:
+    """The checkpoint that a run ends with."""
+    stage = run.stages[-1]
+    return DENOISED if stage.denoises else BASELINE if stage.name == "baseline" else PLAIN
+
+
+def _load(run: TrainingRun, path: Path, state: str) -> ReIDModel:
+    """A checkpoint that the run, or a control of it, has left.
+
+    Raises:
+        InputError: If it cannot be read, or is another one.
+    """
+    model, header = load_checkpoint(path)
+    if header.state != state or (state == "attached" and header.denoise != run.denoise):
+        raise InputError(
+            f"{path} must be the checkpoint of this run with its denoisers {state}, it is another one; delete"
+            f" {path.parent} to train it anew"
+        )
+    return model
+
+
+def _denoised(run: TrainingRun, name: str, folder: Path) -> Outcome:
+    model = _load(run, folder / DENOISED, "attached")
     changes = weight_change(model)
     fuses = bool(denoised_layers(model))
     return Outcome(name, fuse_denoisers(model) if fuses else model, changes)

@@ -43,8 +43,9 @@ class Report:
 
 
 def run_experiment(runs: Iterable[TrainingRun], *, controls: bool, resume: bool) -> Report:
-    """Train runs one after the other and compare their models; ``effects.json`` is left in each folder,
-    and of several seeds in the one above them.
+    """Train runs one after the other and compare their models.
+
+    ``effects.json`` is left in each folder, and of several seeds in the one above them.
 
     Args:
         runs: Of one configuration and different seeds; each is built when the one before it is done.

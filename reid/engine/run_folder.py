@@ -20,7 +20,7 @@ BASELINE, DENOISED, FUSED = "baseline.pth", "denoised.pth", "fused.pth"
 PLAIN = "plain.pth"  # of a control that has no denoisers
 
 # What a state to go on from holds, beside whatever else.
-STATE = {"config": str, "epoch": int, "model": dict, "optimizers": dict, "scaler": dict}
+STATE = {"config": str, "epoch": int, "model": dict, "optimizers": dict, "scaler": dict, "guard": dict}
 
 
 class RunFolder:
@@ -51,8 +51,7 @@ class RunFolder:
         if kept := self._existing(BASELINE, DENOISED, FUSED, PLAIN):
             raise InputError(
                 f"{self.path} holds a finished run ({', '.join(path.name for path in kept)}), which is"
-                " neither resumed nor written over; name another OUTPUT_DIR, or delete it (--controls"
-                " --resume takes it as it is)"
+                " neither resumed nor written over; name another OUTPUT_DIR, or delete it"
             )
 
     def start(self, config: str, facts: dict[str, Any]) -> None:
@@ -93,24 +92,56 @@ class RunFolder:
         self._check_config(state["config"], config)
         return state
 
-    def is_finished(self, config: str) -> bool:
+    def is_finished(self, config: str, end: str) -> bool:
         """Whether the run of ``config`` has come to its end here.
 
+        Args:
+            config: The resolved configuration as YAML.
+            end: The checkpoint that it ends with.
+
         Raises:
-            InputError: If a run of another configuration has.
+            InputError: If a run of another configuration has, or its configuration cannot be read.
         """
-        ends = self._existing(BASELINE, DENOISED, PLAIN)
-        if not ends or self._existing(LAST, PREVIOUS) or not (self.path / CONFIG).is_file():
+        path = self.path / CONFIG
+        if not self._existing(end) or self._existing(LAST, PREVIOUS) or not path.is_file():
             return False
-        self._check_config((self.path / CONFIG).read_text(encoding="utf-8"), config)
+        try:
+            self._check_config(path.read_text(encoding="utf-8"), config)
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(
+                f"{path} must be the YAML of a finished run: {error}; delete {self.path}"
+            ) from error
         return True
+
+    def check_facts(self, facts: dict[str, Any]) -> None:
+        """Refuse to go on with other images, or from other weights, than the run here began with.
+
+        Args:
+            facts: Of the run that would go on; its ``digests`` count, where the run here has them too.
+
+        Raises:
+            InputError: Naming what has changed.
+        """
+        path = self.path / FACTS
+        try:
+            before = json.loads(path.read_text(encoding="utf-8")).get("digests", {}) if path.is_file() else {}
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise InputError(f"{path} must be the JSON of a run; delete {self.path} to train anew") from error
+        now = facts.get("digests", {})
+        changed = sorted(name for name in now if name in before and before[name] != now[name])
+        if changed:
+            raise InputError(
+                f"{self.path} began with other {' and '.join(changed)} than there are now; bring them back,"
+                f" or delete {self.path} to train anew"
+            )
 
     def _check_config(self, old: str, new: str) -> None:
         if old != new:
             before, after = (_leaves(yaml.safe_load(text)) for text in (old, new))
             changed = sorted(f"{key}: {value}" for key, value in after.items() if before.get(key) != value)
             raise InputError(
-                f"{self.path} was started with another configuration; changed: {', '.join(changed)}"
+                f"{self.path} was started with another configuration; changed: {', '.join(changed)}; use that"
+                " configuration, or name another OUTPUT_DIR"
             )
 
     def save(self, config: str, state: dict[str, Any]) -> None:
@@ -130,7 +161,7 @@ class RunFolder:
         """Mark the run as finished."""
         # A run that was killed while it wrote left a temporary file. The last state goes last: while it is
         # here, the run can be resumed.
-        for path in (*self.path.glob(".*-????????.pth"), *self._existing(BAD_BATCH, PREVIOUS, LAST)):
+        for path in (*self.path.glob(".*-????????.*"), *self._existing(BAD_BATCH, PREVIOUS, LAST)):
             path.unlink()
 
     def add_metrics(self, row: dict[str, Any]) -> None:
@@ -162,7 +193,7 @@ class RunFolder:
             try:
                 row = json.loads(line)
                 is_repeated = row["epoch"] > epoch or (row["epoch"] == epoch and "evaluation" in row)
-            except (ValueError, LookupError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise InputError(
                     f"{path}, line {number}, must be a JSON object with an epoch; mend or delete the line"
                 ) from error

@@ -94,6 +94,8 @@ class TrainingRun:
         state = self.folder.resume(self.config) if resume else None
         if resume and state is None:
             logger.warning("%s holds nothing to resume: a new run begins", self.folder.path)
+        if state is not None:
+            self.folder.check_facts(self.facts)
         # The whole state is tried before anything in the folder changes.
         first = self.skipped if state is None else self._stage_of(state["epoch"])
         trainer = self.trainer(first, state)

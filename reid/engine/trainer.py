@@ -35,7 +35,7 @@ LEARNING_RATES = {
     "label_free": "DENOISE.BASE_LR",
     "denoisers": "DENOISE.BASE_LR",
     "backbone": "DENOISE.BACKBONE_LR",
-    "joint": "DENOISE.BACKBONE_LR",
+    "joint": "DENOISE.BACKBONE_LR or DENOISE.BASE_LR",
 }
 
 
@@ -246,8 +246,10 @@ class Trainer:
 
     def _advice(self, phase: Phase) -> str:
         """What to do where training has diverged."""
-        rate = LEARNING_RATES[phase.name]
-        return f"lower {rate} or set SOLVER.AMP False" if self.scaler.is_enabled() else f"lower {rate}"
+        remedy = f"lower {LEARNING_RATES[phase.name]}"
+        if self.scaler.is_enabled():
+            remedy += " or set SOLVER.AMP False"
+        return f"{remedy}, in another OUTPUT_DIR: --resume would only come here again"
 
     @property
     def number(self) -> int:
@@ -260,6 +262,7 @@ class Trainer:
             "epoch": self.number,
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "scaler": self.scaler.state_dict(),
+            "guard": self.guard.before,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -267,6 +270,7 @@ class Trainer:
         self.epoch = state["epoch"] - self.first_epoch + 1
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+        self.guard.before = dict(state["guard"])
         if state["scaler"]:  # empty where the loss was not scaled; the scale then starts anew
             self.scaler.load_state_dict(state["scaler"])
 

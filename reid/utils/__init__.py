@@ -1,6 +1,7 @@
 """Errors, logging, seeds and files: what every other package may use."""
 
 from reid.utils.device import pick_device
+from reid.utils.digest import digest
 from reid.utils.errors import InputError, unknown_choice
 from reid.utils.files import append_jsonl, check_output, check_writable, write_atomically, write_json
 from reid.utils.log import setup_logging
@@ -12,6 +13,7 @@ __all__ = [
     "append_jsonl",
     "check_output",
     "check_writable",
+    "digest",
     "pick_device",
     "refresh_interval",
     "seed_everything",

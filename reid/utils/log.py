@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,6 +19,14 @@ class ConsoleHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+class LateFileHandler(logging.FileHandler):
+    """Makes file and folder with the first line: a run that is refused before it leaves none behind."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
 def setup_logging(folder: Path | None = None, filename: str = "log.txt", rank: int = 0) -> None:
     """Send the log of ``reid`` to stderr and, where a folder is given, to ``folder/filename``.
 
@@ -26,7 +35,7 @@ def setup_logging(folder: Path | None = None, filename: str = "log.txt", rank: i
     is written twice.
 
     Raises:
-        OSError: If the folder cannot be made; with the first line, if the file cannot be opened.
+        OSError: With the first line, if folder or file cannot be made.
     """
     logger = logging.getLogger("reid")
     logger.setLevel(logging.INFO)
@@ -40,9 +49,7 @@ def setup_logging(folder: Path | None = None, filename: str = "log.txt", rank: i
     if rank:
         filename = f".rank{rank}".join(os.path.splitext(filename))
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Opened with the first line: a run that is refused leaves no empty log behind.
-        handlers.append(logging.FileHandler(folder / filename, encoding="utf-8", delay=True))
+        handlers.append(LateFileHandler(folder / filename, encoding="utf-8", delay=True))
     for handler in handlers:
         handler.setFormatter(LINE)
         logger.addHandler(handler)

@@ -100,7 +100,7 @@ def test_controls_are_added_to_a_finished_run_and_what_is_there_is_kept(people, 
     cfg = small_config(people, tmp_path / "run", *ALTERNATING)
     build_run(cfg).run()
     before = (tmp_path / "run" / "denoised.pth").read_bytes()
-    with pytest.raises(InputError, match="--controls --resume takes it as it is"):
+    with pytest.raises(InputError, match="pass --resume to add its controls"):
         run_all(build_run(cfg), controls=True, resume=False)
     run_experiment([build_run(cfg)], controls=True, resume=True)
     assert (tmp_path / "run" / "denoised.pth").read_bytes() == before
@@ -157,7 +157,7 @@ def test_seeds_differ_in_everything_random_and_have_folders_of_their_own(people,
         state_of(path / "baseline.pth") for path in (tmp_path / "run" / "seed_8", tmp_path / "alone")
     )
     assert all(torch.equal(value, second[key]) for key, value in first.items())
-    again = run_experiment(build_seeds(cfg, 3), controls=False, resume=True)
+    again = run_experiment(build_seeds(cfg, 3, resume=True), controls=False, resume=True)
     assert {seed: again.figures["seeds"][seed] for seed in ("7", "8")} == found
 
 
@@ -187,3 +187,80 @@ def test_a_run_without_denoising_or_test_images_has_no_controls(people, tmp_path
     listed = small_config(tmp_path, tmp_path / "b", "DATASETS.NAMES", "list.csv")
     with pytest.raises(InputError, match="query and gallery images, there are none"):
         run_experiment([build_run(listed)], controls=True, resume=False)
+
+
+def copied(run, tmp_path):
+    """The finished run with its controls in a folder of its own, and the words that go on with it."""
+    shutil.copytree(run.folder.path, tmp_path / "run")
+    config = (tmp_path / "run" / "config.yml").read_text()
+    for path in (tmp_path / "run").rglob("config.yml"):
+        path.write_text(config.replace(str(run.folder.path), str(tmp_path / "run")))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("baseline.pth", "denoised.pth"),
+        ("baseline.pth", "controls/random_denoisers/denoised.pth"),
+        ("denoised.pth", "controls/no_denoisers/plain.pth"),
+    ],
+)
+def test_another_model_in_the_place_of_one_is_refused(alternating, people, tmp_path, source, target):
+    folder = copied(alternating, tmp_path)
+    shutil.copy(folder / source, folder / target)
+    run = build_run(small_config(people, folder, *ALTERNATING))
+    with pytest.raises(InputError, match="must be the checkpoint of this run with its denoisers"):
+        run_experiment([run], controls=True, resume=True)
+
+
+def test_another_start_is_refused(people, tmp_path):
+    start = tmp_path / "start.pth"
+    build_run(small_config(people, tmp_path / "a", "DENOISE.MODE", "none")).run()
+    shutil.copy(tmp_path / "a" / "baseline.pth", start)
+    words = ("SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(start))
+    cfg = small_config(people, tmp_path / "run", *words)
+    build_run(cfg).run()
+    build_run(small_config(people, tmp_path / "b", "DENOISE.MODE", "none", "SOLVER.SEED", "3")).run()
+    shutil.copy(tmp_path / "b" / "baseline.pth", start)
+    with pytest.raises(InputError, match="began with other weights than there are now; bring them back"):
+        run_all(build_run(cfg), controls=True, resume=True)
+
+
+def test_other_images_are_refused_and_controls_of_an_earlier_run_too(alternating, people, tmp_path):
+    folder = copied(alternating, tmp_path)
+    fewer = tmp_path / "fewer"
+    shutil.copytree(people, fewer)
+    sorted((fewer / "bounding_box_train").glob("*.jpg"))[0].unlink()
+    for path in folder.rglob("config.yml"):
+        path.write_text(path.read_text().replace(str(people), str(fewer)))
+    run = build_run(small_config(fewer, folder, *ALTERNATING))
+    with pytest.raises(InputError, match="began with other images than there are now"):
+        run_all(run, controls=True, resume=True)
+    again = copied(alternating, tmp_path / "again")
+    for name in ("baseline.pth", "denoised.pth", "fused.pth"):
+        (again / name).unlink()
+    facts = again / "controls" / "random_denoisers" / "run.json"
+    facts.write_text(facts.read_text().replace('"trained denoisers": "', '"trained denoisers": "x'))
+    with pytest.raises(InputError, match="began with other trained denoisers"):
+        run_all(build_run(small_config(people, again, *ALTERNATING)), controls=True, resume=True)
+
+
+def test_what_stands_in_the_way_of_controls_and_seeds_is_told_before_anything_is_trained(people, tmp_path):
+    cfg = small_config(people, tmp_path / "run", *ALTERNATING)
+    (tmp_path / "run" / "controls" / "random_denoisers").mkdir(parents=True)
+    (tmp_path / "run" / "controls" / "random_denoisers" / "denoised.pth").touch()
+    with pytest.raises(InputError, match="random_denoisers holds a finished run"):
+        run_all(build_run(cfg), controls=True, resume=False)
+    (tmp_path / "run" / "seed_1235").mkdir()
+    (tmp_path / "run" / "seed_1235" / "baseline.pth").touch()
+    with pytest.raises(InputError, match="seed_1235 holds a finished run"):
+        next(build_seeds(cfg, 2))
+    assert not (tmp_path / "run" / "denoised.pth").exists()
+
+
+def test_a_configuration_that_cannot_be_read_is_one_line(alternating, people, tmp_path):
+    folder = copied(alternating, tmp_path)
+    (folder / "config.yml").write_bytes(b"MODEL: \xff")
+    with pytest.raises(InputError, match=r"config\.yml must be the YAML of a finished run"):
+        run_all(build_run(small_config(people, folder, *ALTERNATING)), controls=True, resume=True)

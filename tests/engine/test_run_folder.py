@@ -9,7 +9,7 @@ from reid.utils import InputError
 
 
 def state_of(epoch):
-    return {"epoch": epoch, "model": {"a.b": torch.ones(10_000)}, "optimizers": {}, "scaler": {}}
+    return {"epoch": epoch, "model": {"a.b": torch.ones(10_000)}, "optimizers": {}, "scaler": {}, "guard": {}}
 
 
 @pytest.fixture
