@@ -161,7 +161,8 @@ class Trainer:
         phase = self.stage.phases[self.epoch]
         step, optimizers = self._enter(phase)
         for iteration, batch in enumerate(batches, 1):
-            values = self._step(batch, step, optimizers, Turn(True, learns, 1))
+            with recompute_blocks(self.recomputed):
+                values = self._step(batch, step, optimizers, Turn(True, learns, 1))
             if not math.isfinite(values["loss"]):
                 where = f"phase {phase.name}, step {iteration}"
                 raise InputError(f"the loss is not finite in {where}; {self._advice(phase)}")

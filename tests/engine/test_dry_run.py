@@ -74,7 +74,7 @@ def test_counts_and_sizes_are_those_of_the_run(tmp_path, monkeypatch):
     people = draw_people(tmp_path / "people", num_train_ids=3, images_per_camera=4)
     words = ("SOLVER.MAX_EPOCHS", "3", "SOLVER.EVAL_PERIOD", "2", "SOLVER.CHECKPOINT_PERIOD", "1")
     words += ("DENOISE.MODE", "alternating", "DENOISE.PERIOD", "1", "DENOISE.MAX_EPOCHS", "4")
-    words += ("SOLVER.IMS_PER_BATCH", "8", "TEST.IMS_PER_BATCH", "16")
+    words += ("SOLVER.IMS_PER_BATCH", "8", "TEST.IMS_PER_BATCH", "16", "SOLVER.TENSORBOARD", "False")
     monkeypatch.setattr(reid.engine.dry_run, "TIMED_STEPS", 1)
     estimate = dry_run(make_run(people, tmp_path / "run", *words), ticking())
     assert len({batches for cost in estimate.phases for batches in cost.passes}) > 1
@@ -177,6 +177,17 @@ def test_denoisers_that_do_not_fold_fail(people, tmp_path, monkeypatch):
     monkeypatch.setattr(reid.engine.dry_run, "fuse_denoisers", refuse)
     with pytest.raises(InputError, match=r"do not fold .* not finite; choose other DENOISE.TARGETS"):
         dry_run(make_run(people, tmp_path / "run"))
+
+
+def test_what_does_not_fold_by_design_is_kept_unfused(people, tmp_path):
+    """The final feature has no layer behind it: there is no fused checkpoint, and nothing to try."""
+    folds, stays = (
+        dry_run(make_run(people, tmp_path / "run", "DENOISE.TARGETS", f"['{targets}']"), ticking())
+        for targets in ("mlp", "feature")
+    )
+    assert folds.fused_difference is not None
+    assert stays.fused_difference is None
+    assert stays.disk.kept < folds.disk.kept
 
 
 def test_a_full_disk_is_told(people, tmp_path, monkeypatch):

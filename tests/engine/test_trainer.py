@@ -176,3 +176,19 @@ def test_a_rehearsal_with_a_loss_that_is_not_finite_is_refused(people, tmp_path)
     spoilt = batch._replace(images=batch.images * torch.nan)
     with pytest.raises(InputError, match=r"not finite in phase baseline, step 2; lower SOLVER.BASE_LR"):
         list(trainer.rehearse([batch, spoilt]))
+
+
+def test_a_rehearsal_takes_the_memory_of_an_epoch(people, tmp_path, monkeypatch):
+    """Blocks are computed again in it, and are themselves after it."""
+    trainer = make_trainer(people, tmp_path, False, "SOLVER.GRAD_CHECKPOINTING", "True")
+    seen, step = [], Trainer._step
+
+    def look(self, *args):
+        seen.extend("forward" in vars(block) for block in self.recomputed)
+        return step(self, *args)
+
+    monkeypatch.setattr(Trainer, "_step", look)
+    list(trainer.rehearse([next(iter(trainer.loader))]))
+    assert len(seen) == len(trainer.recomputed) > 0
+    assert all(seen)
+    assert not any("forward" in vars(block) for block in trainer.recomputed)

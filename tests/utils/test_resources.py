@@ -13,7 +13,8 @@ from reid.utils.resources import free_space, peak_memory
 def test_the_peak_is_at_least_what_is_held_now_in_bytes():
     with open("/proc/self/statm") as file:
         held = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    assert held <= peak_memory(torch.device("cpu")) < 100 * held
+    # Linux takes note of a process's pages in batches, so the two may differ by some.
+    assert 0.9 * held < peak_memory(torch.device("cpu")) < 100 * held
 
 
 @pytest.mark.gpu
