@@ -6,7 +6,6 @@ from statistics import median
 
 import torch
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
 # What one evaluation is called beside the names of phases.
 EVALUATION = "evaluation"
 
@@ -68,26 +67,6 @@ class TimeLeft:
         evaluations = sum(number >= epoch for number in self.evaluated)
         epochs = sum(typical.get(phase, usual) for phase in self.phases[epoch:] if phase)
         return epochs + evaluations * typical.get(EVALUATION, 0.0)
-
-
-def in_words(seconds: float) -> str:
-    """A time in the two units that matter.
-
-    Example:
-        >>> [in_words(s) for s in (7.4, 65, 7500, 100_000)]
-        ['7 s', '1 min 05 s', '2 h 05 min', '1 d 03 h']
-    """
-    whole = round(seconds)
-    if whole >= HOUR:
-        whole = round(seconds / MINUTE) * MINUTE
-    if whole >= DAY:
-        whole = round(seconds / HOUR) * HOUR
-        return f"{whole // DAY} d {whole % DAY // HOUR:02d} h"
-    if whole >= HOUR:
-        return f"{whole // HOUR} h {whole % HOUR // MINUTE:02d} min"
-    if whole >= MINUTE:
-        return f"{whole // MINUTE} min {whole % MINUTE:02d} s"
-    return f"{whole} s"
 
 
 def in_gigabytes(megabytes: float) -> str:

@@ -15,7 +15,7 @@ from reid.denoise import fuse_denoisers, weight_change
 from reid.engine.bad_batch import BadBatchError, write_bad_batch
 from reid.engine.distributed import ALONE, World
 from reid.engine.evaluate import Evaluator
-from reid.engine.pace import EVALUATION, TimeLeft, in_gigabytes, in_words
+from reid.engine.pace import EVALUATION, TimeLeft, in_gigabytes
 from reid.engine.phases import IDLE, Stage
 from reid.engine.run_folder import BAD_BATCH, BASELINE, DENOISED, FUSED, LAST, PLAIN, RunFolder
 from reid.engine.steps import LabelLoss
@@ -26,6 +26,7 @@ from reid.evaluation import EvaluationResult
 from reid.models import DenoiseSpec, Header, ReIDModel, Training, load_checkpoint, save_checkpoint
 from reid.models.weights import load_strictly
 from reid.utils import InputError
+from reid.utils.units import time_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -263,5 +264,5 @@ def _epoch_line(figures: dict[str, Any], last: int, left: float) -> str:
     return (
         f"epoch {figures['epoch']}/{last} {figures['phase']} loss {figures['loss']:.4f} ({parts})"
         f" lr {figures['lr']:.2e} {figures['images_per_s']:.1f} images/s{memory}"
-        f"{f', {in_words(left)} left' if left else ''}"
+        f"{f', {time_in_words(left)} left' if left else ''}"
     )

@@ -124,7 +124,7 @@ def test_a_run_stops_and_leaves_the_images_of_the_batch(
     assert (found["epoch"], found["iteration"], found["phase"]) == (*place, "baseline")
     assert found["losses"]["id"] == 1
     words = str(error.value)
-    assert f"; lower SOLVER.BASE_LR; its images are {found['files'][0]}, " in words
+    assert f"only come here again; its images are {found['files'][0]}, " in words
     assert words.endswith(f" and 13 more (all of them in {tmp_path / 'run' / 'bad_batch.json'})")
 
 

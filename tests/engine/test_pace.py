@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reid.engine.pace import EVALUATION, Pace, TimeLeft, bar_words, in_words
+from reid.engine.pace import EVALUATION, Pace, TimeLeft, bar_words
 
 
 @pytest.fixture
@@ -73,24 +73,6 @@ def test_an_epoch_in_which_the_machine_slept_counts_for_nothing():
 
 def test_a_run_in_its_last_epoch_has_no_epoch_left():
     assert left_of(5, ("c", 10)) == 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.2, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (65, "1 min 05 s"),
-        (3599.6, "1 h 00 min"),
-        (7500, "2 h 05 min"),
-        (86_399, "1 d 00 h"),
-        (100_000, "1 d 04 h"),
-        (10 * 86_400, "10 d 00 h"),
-    ],
-)
-def test_times_are_told_in_their_two_largest_units(seconds, words):
-    assert in_words(seconds) == words
 
 
 def test_the_bar_shows_losses_rate_speed_and_memory():

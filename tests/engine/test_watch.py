@@ -66,7 +66,7 @@ def test_the_line_of_an_epoch_tells_speed_and_the_time_left_of_the_run(watched):
         ["epoch", "3/4", "label_free"],
         ["epoch", "4/4", "label_free"],
     ]
-    assert all(re.search(r"\) lr \S+ [\d.]+ images/s, \d+ s left$", line) for line in lines)
+    assert all(re.search(r"\) lr \S+ [\d.]+ images/s, [\d.]+ s left$", line) for line in lines)
     assert "the training goes on" not in watched[1]
 
 
