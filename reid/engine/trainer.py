@@ -138,7 +138,6 @@ class Trainer:
             "epoch": number,
             **mean.values(),
             "lr": lr,
-            # Where both are stepped the first is the backbone.
             **({"lr_denoisers": optimizers[1].param_groups[0]["lr"]} if len(optimizers) > 1 else {}),
             **speed,
         }

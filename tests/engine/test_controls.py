@@ -96,6 +96,7 @@ def test_without_labels_nothing_is_trained_without_denoisers(label_free):
     assert header.training.stage == "baseline"  # its weights have seen no more
 
 
+@pytest.mark.slow
 def test_controls_are_added_to_a_finished_run_and_what_is_there_is_kept(people, tmp_path):
     cfg = small_config(people, tmp_path / "run", *ALTERNATING)
     build_run(cfg).run()
@@ -136,6 +137,7 @@ def test_the_table_says_what_denoising_changed(people, tmp_path):
     assert written["market1501"]["seeds"] == report.figures["seeds"]
 
 
+@pytest.mark.slow
 def test_seeds_differ_in_everything_random_and_have_folders_of_their_own(people, tmp_path):
     cfg = small_config(people, tmp_path / "run", "SOLVER.SEED", "7")
     report = run_experiment(build_seeds(cfg, 2), controls=False, resume=False)
@@ -161,6 +163,7 @@ def test_seeds_differ_in_everything_random_and_have_folders_of_their_own(people,
     assert {seed: again.figures["seeds"][seed] for seed in ("7", "8")} == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["alternating", "joint"])
 def test_other_modes_and_the_final_feature_have_controls_too(people, tmp_path, mode):
     words = ("DENOISE.TARGETS", "feature", "DENOISE.MODE", mode, "SOLVER.MAX_EPOCHS", "1")
@@ -214,6 +217,7 @@ def test_another_model_in_the_place_of_one_is_refused(alternating, people, tmp_p
         run_experiment([run], controls=True, resume=True)
 
 
+@pytest.mark.slow
 def test_another_start_is_refused(people, tmp_path):
     start = tmp_path / "start.pth"
     build_run(small_config(people, tmp_path / "a", "DENOISE.MODE", "none")).run()

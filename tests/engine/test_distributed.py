@@ -135,6 +135,7 @@ def test_a_loss_that_one_process_breaks_stops_all_and_names_the_whole_batch(peop
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1  # the main process's
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--dry-run", "--overfit=5"])
 def test_two_processes_try_a_run_out_as_one(people, tmp_path, flag):
     more = ["DENOISE.MODE", "alternating", "DENOISE.PERIOD", "1", "--json", tmp_path / "found.json"]

@@ -61,7 +61,7 @@ def run_and_watch(cfg, monkeypatch):
     ("backbone", "targets"),
     [
         ("vit_micro", "all"),
-        ("resnet10", "conv"),
+        pytest.param("resnet10", "conv", marks=pytest.mark.slow),
         pytest.param("osnet_x0_25", "conv", marks=pytest.mark.slow),
         pytest.param("clip_resnet14", "conv", marks=pytest.mark.slow),
         pytest.param("swin_tiny", "mlp", marks=pytest.mark.slow),
