@@ -152,7 +152,6 @@ def _gain(intervals: Sequence[Interval | None]) -> str:
     known = [interval for interval in intervals if interval is not None]
     if not known:
         return ""
-    # + 0.0: a rounded zero has no sign.
     points = [[round(100 * value, 2) + 0.0 for value in interval] for interval in known]
     if len(known) > 1:
         return _spread([difference for difference, *_ in points], "+.2f")
@@ -162,7 +161,7 @@ def _gain(intervals: Sequence[Interval | None]) -> str:
 
 def _spread(values: Sequence[float], form: str = ".2f") -> str:
     """The mean, and behind it the sample standard deviation where there are several values."""
-    text = f"{mean(values):{form}}"
+    text = f"{round(mean(values), 2) + 0.0:{form}}"  # + 0.0: a rounded zero has no sign
     return text if len(values) == 1 else f"{text} ± {stdev(values):.2f}"
 
 
