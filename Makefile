@@ -5,8 +5,9 @@ PYTHON ?= python3
 
 .PHONY: test test-all demo lint clean-demo
 
+# A test file stays in one process: its tests share what is slow to make.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 # The tests marked slow too.
 test-all: $(VENV)/.installed
