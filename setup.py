@@ -39,6 +39,14 @@ setup(
     ],
     extras_require={
         "clip": CLIP,
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.11", "types-tqdm", "types-PyYAML", *CLIP],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff>=0.6",
+            "mypy>=1.11",
+            "types-tqdm",
+            "types-PyYAML",
+            *CLIP,
+        ],
     },
 )
