@@ -73,9 +73,10 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
     model = build_model(cfg, num_classes, side)
     if cfg.SOLVER.SYNC_BATCHNORM:
         model = synchronise_batchnorm(model, world, device)
+    denoise = build_denoise_spec(cfg)
     if any(stage.denoises for stage in stages):
         # Tried now, because it is needed only when the baseline has been trained.
-        build_denoise_spec(cfg).attach(model)
+        denoise.attach(model)
     preprocessing = build_preprocessing(cfg)
     history = build_history(cfg, dataset, stages, start)
     facts = _run_facts(cfg, dataset, datasets, device) | {"processes": world.size}
@@ -85,8 +86,8 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         header=Header(model.spec, preprocessing),
         history=history,
         stages=stages,
-        denoise=build_denoise_spec(cfg),
-        attach=build_denoise_spec(cfg).attach,
+        denoise=denoise,
+        attach=denoise.attach,
         loader=build_train_loader(cfg, dataset, labelled, world),
         label_loss=build_label_loss(cfg, model),
         dataset=dataset.name,

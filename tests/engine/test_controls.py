@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from runs import metric_rows
 from small import draw_people, small_config
 
 from reid.denoise import denoisers_by_layer, detach_denoisers
@@ -42,15 +43,12 @@ def state_of(path):
     return load_checkpoint(path)[0].state_dict()
 
 
-def rows_of(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_the_backbone_has_the_same_epochs_at_the_same_rates_in_every_run(alternating):
     folder = alternating.folder.path
     runs = [folder, folder / "controls" / "no_denoisers", folder / "controls" / "random_denoisers"]
     epochs = [
-        [(row["epoch"], row["lr"]) for row in rows_of(run) if row.get("phase") == "backbone"] for run in runs
+        [(row["epoch"], row["lr"]) for row in metric_rows(run) if row.get("phase") == "backbone"]
+        for run in runs
     ]
     assert epochs[0] == epochs[1] == epochs[2]
     assert [epoch for epoch, _ in epochs[0]] == [4]

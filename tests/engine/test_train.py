@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from runs import interrupt, metric_rows
 from small import draw_people, small_config, small_words
 
 from reid.engine import compare
@@ -17,7 +18,6 @@ from reid.engine.build import build_run
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
 from reid.engine.run_folder import RunFolder
-from reid.engine.trainer import Trainer
 from reid.models import load_checkpoint
 from reid.utils import InputError
 
@@ -115,26 +115,6 @@ def test_the_fused_checkpoint_has_the_plain_keys(finished):
 def test_the_same_seed_gives_the_same_bits(finished, people, tmp_path):
     build_run(small_config(people, tmp_path / "again")).run()
     assert_same_weights(finished[1], tmp_path / "again")
-
-
-def interrupt(cfg, epochs_before):
-    """Run until ``epochs_before`` epochs are done."""
-    original, count = Trainer._train_epoch, []
-
-    def interrupted(self, *args):
-        count.append(1)
-        if len(count) > epochs_before:
-            raise KeyboardInterrupt
-        return original(self, *args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_train_epoch", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            build_run(cfg).run()
-
-
-def metric_rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("epochs_before", [1, 2, 3])

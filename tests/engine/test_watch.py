@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import logging
 import re
 import sys
@@ -10,6 +9,7 @@ import sys
 import pytest
 from events import scalars_in
 from full_disk import full_disk
+from runs import interrupt, metric_rows
 from small import draw_people, small_config
 from tensorboard.summary.writer import event_file_writer
 
@@ -18,7 +18,6 @@ from reid.engine.build import build_run
 from reid.engine.pace import TimeLeft
 from reid.engine.run_folder import RunFolder
 from reid.engine.train import _epoch_line
-from reid.engine.trainer import Trainer
 from reid.engine.watch import Watch, sparing
 from reid.evaluation import draw_curves
 
@@ -45,10 +44,6 @@ def watched(people, tmp_path_factory):
     logger.removeHandler(handler)
     logger.setLevel(level)
     return folder, lines.getvalue(), terminal.getvalue()
-
-
-def rows_in(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_the_bar_shows_losses_rate_speed_and_the_time_left(watched):
@@ -80,7 +75,7 @@ def test_the_line_of_an_epoch_tells_the_memory_of_a_gpu():
 
 
 def test_rows_of_epochs_carry_their_seconds(watched):
-    for row in rows_in(watched[0]):
+    for row in metric_rows(watched[0]):
         assert ("seconds" in row) == ("loss" in row)
         if "loss" in row:
             assert row["seconds"] * row["images_per_s"] == pytest.approx(32, rel=0.02)
@@ -89,7 +84,7 @@ def test_rows_of_epochs_carry_their_seconds(watched):
 
 def test_the_board_shows_what_metrics_hold(watched):
     found, expected = scalars_in(watched[0] / "tensorboard"), {}
-    for row in rows_in(watched[0]):
+    for row in metric_rows(watched[0]):
         pairs = [(f"train/{name}", row[name]) for name in row if name not in ("stage", "phase", "epoch")]
         if "evaluation" in row:
             names = ("mAP", "mINP", "R1", "R5", "R10")
@@ -110,23 +105,12 @@ def test_a_resumed_run_shows_each_epoch_once(people, tmp_path, monkeypatch, epoc
     """Interrupted behind an evaluation that was not the stage's last, and between the stages."""
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     cfg = small_config(people, tmp_path / "run", "SOLVER.EVAL_PERIOD", "1", "DENOISE.MAX_EPOCHS", "1")
-    train, count = Trainer._train_epoch, []
-
-    def interrupted(self, *args):
-        count.append(1)
-        if len(count) > epochs_before:
-            raise KeyboardInterrupt
-        return train(self, *args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_train_epoch", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            build_run(cfg).run()
+    interrupt(cfg, epochs_before)
     build_run(cfg).run(resume=True)
     found = scalars_in(tmp_path / "run" / "tensorboard")
     for tag in ("train/loss", "train/lr", "market1501/mAP"):
         assert [step for step, _ in found[tag]] == [1, 2, 3]
-    losses = [row["loss"] for row in rows_in(tmp_path / "run") if "loss" in row]
+    losses = [row["loss"] for row in metric_rows(tmp_path / "run") if "loss" in row]
     assert [value for _, value in found["train/loss"]] == pytest.approx(losses)
 
 
@@ -145,7 +129,7 @@ def test_without_tensorboard_the_training_goes_on_with_one_warning(tmp_path, mon
     assert record.levelname == "WARNING"
     assert "metrics.jsonl has their figures" in record.message
     assert "pip install tensorboard; the training goes on" in record.message
-    assert [row["epoch"] for row in rows_in(tmp_path)] == [1, 2]
+    assert [row["epoch"] for row in metric_rows(tmp_path)] == [1, 2]
 
 
 def test_a_run_without_tensorboard_writes_no_events(people, tmp_path):
@@ -161,7 +145,7 @@ def test_events_that_cannot_be_written_are_one_warning(tmp_path, caplog):
     watch.add(EPOCH)
     watch.close()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert rows_in(tmp_path) == [EPOCH]
+    assert metric_rows(tmp_path) == [EPOCH]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -178,7 +162,7 @@ def test_a_disk_that_fills_up_is_one_warning_and_loses_no_row(tmp_path, caplog):
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "no TensorBoard events" in caplog.text
     assert "File too large" in caplog.text
-    assert [row["epoch"] for row in rows_in(tmp_path)] == list(range(1, 8))
+    assert [row["epoch"] for row in metric_rows(tmp_path)] == list(range(1, 8))
 
 
 def test_a_picture_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch, caplog):
