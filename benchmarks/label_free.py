@@ -1,7 +1,8 @@
 """Label-free training against plain training: what one step costs, interleaved in one run.
 
 A plain step is identity and triplet loss, forward, backward and SGD. A label-free step runs the network
-without a graph and steps the denoisers of all MLP layers by AdamW: on all positions, and on a share.
+without a graph and steps the denoisers of all MLP layers by AdamW: on all positions, and on shares of them.
+The products are counted too: their ratio is what a step would cost if nothing but products took time.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from statistics import median
 
 import torch
 from support import NAMES, count, describe_device
+from torch.utils.flop_counter import FlopCounterMode
 
 from reid.data import Batch
 from reid.denoise import attach_denoisers, gather_statistics
@@ -32,13 +34,13 @@ BATCHES = 4  # of a statistics pass, which copies the model once
 def main(words: Sequence[str]) -> None:
     parser = OneLineParser(
         description=__doc__,
-        epilog="example: python benchmarks/label_free.py --batch 16 --rounds 15 --share 0.25",
+        epilog="example: python benchmarks/label_free.py --batch 16 --rounds 15 --shares 0.25 0.125",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--name", choices=NAMES, default=NAMES[0], help="the backbone")
     parser.add_argument("--batch", type=count, default=16, metavar="N", help="images a step")
     parser.add_argument("--rounds", type=count, default=15, metavar="N", help="timed steps of each row")
-    parser.add_argument("--share", type=_share, default=0.25, help="of the positions, in the third row")
+    parser.add_argument("--shares", type=_share, nargs="+", default=[0.25, 0.125], help="of the positions")
     parser.add_argument("--loss", choices=LOSSES, default="l2", help="the denoising loss")
     parser.add_argument(
         "--statistics", action="store_true", help="add a row: the pass over images of the closed form"
@@ -53,21 +55,25 @@ def main(words: Sequence[str]) -> None:
     calls = {
         "plain training": partial(prepare_steps(plain, BASELINE, OptimizerSpec("SGD", 1e-3), batch), 1.0),
         "label-free, all positions": partial(label_free, 1.0),
-        f"label-free, a share of {args.share:g}": partial(label_free, args.share),
     }
+    for share in args.shares:
+        calls[f"label-free, a share of {share:g}"] = partial(label_free, share)
     if args.statistics:
         calls["statistics, a batch"] = lambda: gather_statistics(denoised, [batch.images] * BATCHES)
+    products = {name: _count_products(call) for name, call in calls.items()}
     times = time_in_turns(calls, args.rounds, device)
     base, *_ = times.values()
+    most, *_ = products.values()
     rows = []
     for name, seconds in times.items():
         steps = BATCHES if name.startswith("statistics") else 1
         ratio = median(own / other for own, other in zip(seconds, base, strict=True))
-        rows.append([name, f"{1000 * median(seconds) / steps:.0f}", f"{ratio / steps:.3f}"])
+        counted = products[name] / most / steps
+        rows.append([name, f"{1000 * median(seconds) / steps:.0f}", f"{ratio / steps:.3f}", f"{counted:.3f}"])
     print(
         f"{args.name}, batch {args.batch}, {args.rounds} rounds, loss {args.loss}; {describe_device(device)}"
     )
-    print(format_table(["", "ms/step", "x plain"], rows))
+    print(format_table(["", "ms/step", "x plain", "x its products"], rows))
 
 
 def prepare_steps(
@@ -94,6 +100,13 @@ def draw_batch(size: int, device: torch.device) -> Batch:
     images = torch.randn(size, 3, *SIZE, device=device)
     cameras = torch.zeros_like(numbers)
     return Batch(images, numbers // 4 % CLASSES, cameras, numbers, cameras)
+
+
+def _count_products(call: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions of one call."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
 
 
 def _share(word: str) -> float:
