@@ -202,7 +202,7 @@ _C.DENOISE.RESCALE = True
 # authors' code).
 _C.DENOISE.LOSS = "l2"
 # The share of each layer's tokens or cells, drawn anew at every step, on which that loss is computed; above
-# 0, at most 1. A quarter halves the cost of a label-free step.
+# 0, at most 1. An eighth halves the cost of a label-free step.
 _C.DENOISE.TOKEN_SHARE = 1.0
 # lambda in (1 - lambda) L_label + lambda L_denoise, Eq. 12; in [0, 1], in modes with labels.
 _C.DENOISE.LAMBDA = 0.5

@@ -11,7 +11,7 @@ from reid.evaluation.protocol import Protocol
 from reid.evaluation.rerank import ReRanking, reranked_distances
 from reid.evaluation.search import ranked_lists, search, torch_search
 from reid.evaluation.similarity import METRICS, prepare_features, similarity
-from reid.evaluation.tables import FIGURES, figure_cells, format_table, log_lines
+from reid.evaluation.tables import FIGURES, Table, figure_cells, format_table, log_lines
 
 __all__ = [
     "FIGURES",
@@ -23,6 +23,7 @@ __all__ = [
     "Protocol",
     "ReRanking",
     "RetrievalMetrics",
+    "Table",
     "bootstrap_difference",
     "draw_cmc",
     "draw_curves",

@@ -1,11 +1,31 @@
 """Results as text: tables and the log lines people grep for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from reid.evaluation.evaluator import REPORTED_RANKS, EvaluationResult
 
 # The columns of every table of results.
 FIGURES = ("mAP", *(f"Rank-{rank}" for rank in REPORTED_RANKS))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table before it has a form: a terminal's text and a web page are made of the same one.
+
+    Args:
+        title: What it is about; empty where what stands around it says so.
+        header: One name a column.
+        rows: One cell a column, shown by ``str``; the first names the row.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def as_text(self) -> str:
+        """The title on a line of its own, then the table."""
+        return "\n".join([*([self.title] if self.title else []), format_table(self.header, self.rows)])
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

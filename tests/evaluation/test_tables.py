@@ -5,6 +5,7 @@ from reid.evaluation import (
     FIGURES,
     EvaluationResult,
     RetrievalMetrics,
+    Table,
     figure_cells,
     format_table,
     log_lines,
@@ -61,3 +62,10 @@ def test_log_lines_are_those_people_grep_for():
         "CMC curve, Rank-5  :92.1%",
         "CMC curve, Rank-10 :100.0%",
     ]
+
+
+def test_a_table_has_its_title_above_it_and_none_without():
+    rows = [["baseline", 66.3]]
+    table = format_table(["model", "mAP"], rows)
+    assert Table("Market-1501", ["model", "mAP"], rows).as_text() == f"Market-1501\n{table}"
+    assert Table("", ["model", "mAP"], rows).as_text() == table
