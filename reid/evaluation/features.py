@@ -86,18 +86,24 @@ def extract_features(
     device: torch.device,
     *,
     side_information: bool = False,
+    flip: bool = False,
     progress: bool = True,
     total: int | None = None,
 ) -> FeatureSet:
     """Embed every image, in the order of the batches.
 
-    The model runs in evaluation mode without gradients; each of its modules then gets back the mode it had.
+        f(x)                      of an image x
+        (f(x) + f(mirror x)) / 2  with ``flip``; mirror exchanges left and right
+
+    The mean is of the two features as the model gives them: neither is scaled to length 1 before it. The
+    model runs in evaluation mode without gradients; each of its modules then gets back the mode it had.
 
     Args:
         model: Lies on ``device`` already.
         batches: Each with images (B, 3, H, W), pids (B,) and camids (B,).
         device: Where the images are sent.
         side_information: Whether the model is given the cameras and views of the images.
+        flip: Whether an image's feature is the mean over it and its mirror image; costs twice the time.
         progress: Show a bar on stderr.
         total: Number of batches, for the bar, where ``batches`` has no length.
 
@@ -118,7 +124,10 @@ def extract_features(
         for batch in bar:
             images = batch.images.to(device, non_blocking=True)
             sides = (batch.camids.to(device), batch.viewids.to(device)) if side_information else ()
-            feats.append(model.embed(images, *sides).float().cpu())
+            found = model.embed(images, *sides).float()
+            if flip:
+                found = (found + model.embed(images.flip(-1), *sides).float()) / 2
+            feats.append(found.cpu())
             pids.append(torch.as_tensor(batch.pids).long())
             camids.append(torch.as_tensor(batch.camids).long())
     if not feats:

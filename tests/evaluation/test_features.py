@@ -57,6 +57,31 @@ def test_rows_come_in_the_order_of_the_batches():
     assert features.pids.dtype == features.camids.dtype == torch.int64
 
 
+class LeftHalf(nn.Module):
+    """Embeds an image as the sum and the largest value of its left half, which a mirror image moves away."""
+
+    def embed(self, images):
+        half = images[..., : images.shape[-1] // 2].flatten(1)
+        return torch.stack([half.sum(dim=1), half.amax(dim=1)], dim=1)
+
+
+def test_with_flip_a_feature_is_the_mean_over_image_and_mirror_image():
+    images = torch.randn(5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    rows = torch.arange(5)
+    found = extract_features(
+        LeftHalf(), [Batch(images, rows, rows, rows)], CPU, flip=True, progress=False
+    ).feats
+    for image, feature in zip(images.tolist(), found.tolist(), strict=True):
+        sides = []
+        for order in (1, -1):
+            left = [value for channel in image for line in channel for value in line[::order][:3]]
+            sides.append((sum(left), max(left)))
+        expected = [(one + other) / 2 for one, other in zip(*sides, strict=True)]
+        assert feature == pytest.approx(expected, abs=1e-5)
+    plain = extract_features(LeftHalf(), [Batch(images, rows, rows, rows)], CPU, progress=False).feats
+    assert not torch.allclose(plain, found)
+
+
 def test_model_runs_in_evaluation_mode_and_gets_every_mode_back():
     model = MeanColour().train()
     model.frozen.eval()
