@@ -20,7 +20,7 @@ ALLOWED = {
     "evaluation": {"data", *BELOW},
     "engine": {"models", "losses", "data", "evaluation", "adaptation", "denoise", *BELOW},
 }
-MAY_SEE_CFG = {"build.py", "build_data.py"}
+MAY_SEE_CFG = {"build.py", "build_comparison.py", "build_data.py"}
 
 
 def name(path):

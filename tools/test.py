@@ -1,18 +1,13 @@
-"""Evaluate weights: baseline, + DenoiseRep unfused, + DenoiseRep fused, in one run over the same images."""
+"""Evaluate weights: baseline, + DenoiseRep- (final feature), + DenoiseRep unfused and fused, in one run."""
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from reid.config import load_config
-from reid.engine import compare
-from reid.engine.build_data import build_datasets, build_evaluators
-from reid.engine.illustrate import illustrate
-from reid.engine.load import load_baseline, load_for_test
-from reid.models.inference import InferenceOptions
-from reid.utils import InputError, check_output, pick_device, setup_logging, write_json
-from reid.utils.cli import add_json_option, config_parser, run_tool
+from reid.engine.build_comparison import ModelFiles, compare_files, compare_seeds
+from reid.utils import InputError, check_output, setup_logging, write_json
+from reid.utils.cli import add_json_option, add_seeds_option, config_parser, run_tool
 
 
 def main(words: Sequence[str]) -> None:
@@ -26,40 +21,36 @@ def main(words: Sequence[str]) -> None:
         type=Path,
         help="the model before denoising; default: baseline.pth beside it",
     )
+    parser.add_argument(
+        "--final-only",
+        metavar="PATH",
+        type=Path,
+        help="also a model trained with DENOISE.TARGETS feature; with --seeds the folder of its seeds",
+    )
+    add_seeds_option(parser, "evaluate what train.py --seeds N left in OUTPUT_DIR; mean and deviation")
     add_json_option(parser)
-    parser.add_argument("--no-pictures", action="store_true", help="draw no CMC curves and ranked lists")
+    parser.add_argument("--no-pictures", action="store_true", help="draw no report and no pictures")
     args = parser.parse_intermixed_args(words)
     cfg = load_config(args.config, args.overrides)
+    if args.seeds and (args.weights or args.baseline):
+        raise InputError(
+            "--seeds takes weights and baselines from OUTPUT_DIR: leave --weights, --baseline out"
+        )
     weights = args.weights or Path(cfg.TEST.WEIGHT)
-    if weights == Path():
+    if weights == Path() and not args.seeds:
         raise InputError("no weights to evaluate: name a file with --weights or TEST.WEIGHT")
     if args.json:
-        check_output(args.json, weights, args.baseline, to_stream=True)
+        check_output(args.json, weights, args.baseline, args.final_only, to_stream=True)
     setup_logging()
-    model, header = load_for_test(cfg, weights)
-    baseline, source = load_baseline(cfg, model, weights, args.baseline, is_fused=header.state == "fused")
-    device = pick_device(cfg.MODEL.DEVICE)
-    datasets = build_datasets(cfg, train=False)
-    evaluators = build_evaluators(cfg, datasets, header.preprocessing, device, header.training)
-    if not evaluators:
-        raise InputError(f"{', '.join(datasets)} must have query and gallery images, none has; check them")
-    options = InferenceOptions(cfg.TEST.DTYPE, cfg.MODEL.CHANNELS_LAST, cfg.TEST.COMPILE)
-    comparisons = {
-        name: compare(model, baseline, evaluator, is_fused=header.state == "fused", options=options)
-        for name, evaluator in evaluators.items()
-    }
-    for comparison in comparisons.values():
-        print(comparison.as_text())
-    print(f"baseline: {source}")
-    # Of one data set the figures and pictures by themselves, of several by the data set's name.
-    several = len(comparisons) > 1
-    figures = {name: comparison.as_dict() for name, comparison in comparisons.items()}
+    pictures = not args.no_pictures
+    if args.seeds:
+        tested = compare_seeds(cfg, args.seeds, args.final_only, pictures=pictures)
+    else:
+        files = ModelFiles(weights, args.baseline, args.final_only)
+        tested = compare_files(cfg, files, pictures=pictures)
+    print(tested.text)
     if args.json:
-        found = figures if several else figures.popitem()[1]
-        write_json(args.json, found | {"baseline": source, "weights": str(weights)})
-    for name, comparison in [] if args.no_pictures else comparisons.items():
-        folder = Path(cfg.OUTPUT_DIR, re.sub(r"[^\w.-]+", "_", name) if several else "")
-        print(f"pictures: {', '.join(map(str, illustrate(comparison, evaluators[name], folder)))}")
+        write_json(args.json, tested.figures)
 
 
 if __name__ == "__main__":

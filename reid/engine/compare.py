@@ -1,25 +1,24 @@
-"""The comparison: baseline, + DenoiseRep unfused, + DenoiseRep fused, on the same images in one run."""
+"""The comparison: baseline, + DenoiseRep-, + DenoiseRep unfused and fused, on the same images in one run."""
 
-from dataclasses import dataclass, field
-from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reid.data.matches import count_matches
 from reid.denoise import denoised_layers, denoisers_by_layer, fuse_denoisers, weight_change
+from reid.engine.comparison import Comparison, FeatureDifference, HardQuery, Row
 from reid.engine.evaluate import Evaluator
-from reid.engine.flags import FlagDifference, flag_differences, relative_difference
+from reid.engine.flags import flag_differences, relative_difference
 from reid.evaluation import (
-    FIGURES,
-    EvaluationResult,
-    FeatureSet,
-    LatencyResult,
-    figure_cells,
-    format_table,
+    bootstrap_difference,
+    count_flops,
+    evaluate_camera_pairs,
     measure_latency,
 )
+from reid.evaluation.camera_pairs import CameraPairs
 from reid.models import ReIDModel
 from reid.models.inference import InferenceOptions, prepare_for_inference
 
@@ -27,91 +26,8 @@ BASELINE, UNFUSED, FUSED = "baseline", "+ DenoiseRep unfused", "+ DenoiseRep fus
 FINAL_FEATURE = "+ DenoiseRep-"
 TIMED_IMAGES = 16
 FLAG_IMAGES = 128  # that the flags of inference are compared on
+HARDEST = 10  # queries that are named
 CLASSIFIERS = ("classifier.", "part_classifiers.")
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One model of the comparison.
-
-    Args:
-        result: Its metrics.
-        features: Of all test images.
-        latency: Milliseconds an image, and the ratio to the baseline.
-        num_parameters: Of the part that embeds.
-    """
-
-    result: EvaluationResult
-    features: FeatureSet
-    latency: LatencyResult
-    num_parameters: int
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Rows by name, and how far the models are apart.
-
-    Args:
-        backbone: The name that all models share.
-        rows: Baseline first.
-        fused_difference: Largest |fused - unfused| over largest |unfused|; None without denoisers that fuse.
-        baseline_cosine: Mean and smallest cosine of denoised and baseline features; None without denoisers.
-        weight_changes: |W'-W|/|W| by layer; empty without denoisers.
-        protocol: One line that says what the figures can be compared with.
-        inference: What each flag of inference does to the last model's features; empty in eager float32.
-    """
-
-    backbone: str
-    rows: dict[str, Row]
-    fused_difference: float | None
-    baseline_cosine: tuple[float, float] | None
-    weight_changes: dict[str, float]
-    protocol: str
-    inference: dict[str, FlagDifference] = field(default_factory=dict)
-
-    def as_text(self) -> str:
-        """The table for reading, then what it must be read with."""
-        header = ["model", *FIGURES, "ms/image", "x baseline", "parameters"]
-        cells = []
-        for name, row in self.rows.items():
-            time = [f"{row.latency.median_ms_per_image:.2f}", f"{row.latency.ratio_to_first:.3f}"]
-            cells.append([name, *figure_cells(row.result), *time, f"{row.num_parameters / 1e6:.2f} M"])
-        lines = [format_table(header, cells), f"protocol: {self.protocol}"]
-        if self.fused_difference is not None:
-            lines.append(
-                f"largest feature difference fused to unfused, relative: {self.fused_difference:.1e}"
-            )
-        if self.baseline_cosine is not None:
-            average, low = self.baseline_cosine
-            changes = self.weight_changes.values()
-            lines += [
-                f"cosine of denoised to baseline features: mean {average:.6f}, lowest {low:.6f}",
-                f"weight change |W'-W|/|W| over {len(self.weight_changes)} layers:"
-                f" mean {mean(changes):.1e}, largest {max(changes):.1e}",
-            ]
-        lines += [flag.as_text(name) for name, flag in self.inference.items()]
-        return "\n".join(lines)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same for machines: metrics as fractions."""
-        return {
-            "protocol": self.protocol,
-            "models": {
-                name: row.result.as_dict()
-                | {
-                    "ms_per_image": row.latency.median_ms_per_image,
-                    "latency_ratio": row.latency.ratio_to_first,
-                    "num_parameters": row.num_parameters,
-                    "protocol": self.protocol,
-                }
-                for name, row in self.rows.items()
-            },
-            "fused_difference": self.fused_difference,
-            "baseline_cosine_mean": self.baseline_cosine and self.baseline_cosine[0],
-            "baseline_cosine_min": self.baseline_cosine and self.baseline_cosine[1],
-            "weight_changes": self.weight_changes,
-            "inference": {name: flag.as_dict() for name, flag in self.inference.items()},
-        }
 
 
 def compare(
@@ -121,6 +37,7 @@ def compare(
     rounds: int = 9,
     *,
     is_fused: bool = False,
+    final_only: ReIDModel | None = None,
     options: InferenceOptions | None = None,
 ) -> Comparison:
     """Evaluate and time a model against its baseline, and its fused form against both.
@@ -133,6 +50,7 @@ def compare(
         evaluator: Test images and protocol.
         rounds: Timed rounds; the models take turns in each.
         is_fused: Whether a model without denoisers was fused from one with them.
+        final_only: Another that denoises the final feature alone: the row DenoiseRep-, behind the baseline's.
         options: How all of them run; plainly by default.
 
     Raises:
@@ -140,6 +58,8 @@ def compare(
     """
     options = options or InferenceOptions()
     models = {} if baseline is None else {BASELINE: baseline}
+    if final_only is not None and models:
+        models[FINAL_FEATURE] = final_only
     if denoised_layers(model):
         models |= {UNFUSED: model, FUSED: fuse_denoisers(model)}
     elif denoisers_by_layer(model):
@@ -148,6 +68,8 @@ def compare(
         models[FUSED] = model
     else:
         models["model" if models else BASELINE] = model
+    if final_only is not None:
+        models.setdefault(FINAL_FEATURE, final_only)
     flags = options.describe()
     # Any: a prepared copy stands in for its model in all that follows.
     running: dict[str, Any] = {
@@ -158,18 +80,29 @@ def compare(
     images, camids, viewids = batches[0]
     sides = {"camids": camids, "viewids": viewids}
     latencies = measure_latency(running, images, sides=sides, rounds=rounds)
+    results = {name: evaluator.evaluate(found) for name, found in features.items()}
+    first, last = next(iter(models)), list(models)[-1]
     rows = {
-        name: Row(evaluator.evaluate(features[name]), features[name], latencies[name], count_parameters(m))
+        name: Row(
+            results[name],
+            features[name],
+            latencies[name],
+            count_parameters(m),
+            count_flops(m, images),
+            None if name == first else bootstrap_difference(results[first], results[name]),
+        )
         for name, m in models.items()
     }
     difference = cosine = None
     if UNFUSED in features:
-        difference = relative_difference(features[FUSED].feats, features[UNFUSED].feats)
+        difference = _difference(features[FUSED].feats, features[UNFUSED].feats)
     if denoisers_by_layer(model):
-        first, *_, last_feats = (found.feats for found in features.values())
-        cosines = F.cosine_similarity(last_feats, first)
+        cosines = F.cosine_similarity(features[last].feats, features[first].feats)
         cosine = (float(cosines.mean()), float(cosines.min()))
-    last = list(models.values())[-1].to(evaluator.device)
+    pairs: dict[str, CameraPairs] = {
+        name: evaluate_camera_pairs(features[name], evaluator.dataset.trials, metric=evaluator.metric)
+        for name in dict.fromkeys((first, last))
+    }
     return Comparison(
         backbone=model.spec.name,
         rows=rows,
@@ -177,8 +110,33 @@ def compare(
         baseline_cosine=cosine,
         weight_changes=weight_change(model),
         protocol=evaluator.protocol(model).describe() + (f", {flags}" if flags else ""),
-        inference=flag_differences(last, options, batches),
+        inference=flag_differences(models[last].to(evaluator.device), options, batches),
+        camera_pairs=pairs if pairs[last] else {},
+        hardest=_find_hardest({name: rows[name] for name in pairs}, evaluator),
     )
+
+
+def _difference(a: Tensor, b: Tensor) -> FeatureDifference:
+    return FeatureDifference(relative_difference(a, b), float((a - b).abs().mean() / b.abs().mean()))
+
+
+def _find_hardest(rows: dict[str, Row], evaluator: Evaluator) -> list[HardQuery]:
+    """The queries of the first trial with the lowest average precision under the last of ``rows``."""
+    records, trial = evaluator.dataset.test, evaluator.dataset.trials[0]
+    found = {name: row.result.trials[0].average_precision for name, row in rows.items()}
+    last = list(found.values())[-1]
+    matches = count_matches(records, trial)
+    order = np.argsort(last, kind="stable")[: min(HARDEST, int((~np.isnan(last)).sum()))]  # NaN comes last
+    return [
+        HardQuery(
+            path=str(records.paths[trial.query[place]]),
+            pid=int(records.pids[trial.query[place]]),
+            camid=int(records.camids[trial.query[place]]),
+            num_matches=int(matches[place]),
+            average_precision={name: float(values[place]) for name, values in found.items()},
+        )
+        for place in order
+    ]
 
 
 def row_name(stage: str, is_fusable: bool) -> str:

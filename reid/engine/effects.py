@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -17,11 +17,11 @@ from reid.evaluation import (
     Interval,
     bootstrap_difference,
     format_table,
+    moments,
+    spread_cell,
 )
-from reid.evaluation.evaluator import REPORTED_RANKS
 from reid.models import ReIDModel
 
-KEYS = ("mAP", *(f"R{rank}" for rank in REPORTED_RANKS))
 COLUMNS = (
     *(f"{figure}, %" for figure in FIGURES),
     "mAP less untouched",
@@ -124,18 +124,16 @@ def effects_as_dict(by_seed: dict[int, dict[str, Effect]]) -> dict[str, Any]:
     found: dict[str, Any] = {"seeds": dict(zip(map(str, by_seed), runs, strict=True))}
     if len(runs) > 1:
         found["models"] = {
-            name: {key: _moments([run[name][key] for run in runs]) for key in (*KEYS, "mAP_gain")}
+            name: {key: moments([run[name][key] for run in runs]) for key in (*FIGURES.values(), "mAP_gain")}
             for name in runs[0]
         }
     return found
 
 
-def _moments(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": mean(values), "std": stdev(values)}
-
-
 def _cells(effects: Sequence[Effect]) -> list[str]:
-    figures = [_spread([100 * effect.result.as_dict()[key] for effect in effects]) for key in KEYS]
+    figures = [
+        spread_cell([100 * effect.result.as_dict()[key] for effect in effects]) for key in FIGURES.values()
+    ]
     changes = [effect.fusion_change for effect in effects if effect.fusion_change is not None]
     return [
         *figures,
@@ -152,17 +150,9 @@ def _gain(intervals: Sequence[Interval | None]) -> str:
     known = [interval for interval in intervals if interval is not None]
     if not known:
         return ""
-    points = [[round(100 * value, 2) + 0.0 for value in interval] for interval in known]
-    if len(known) > 1:
-        return _spread([difference for difference, *_ in points], "+.2f")
-    difference, low, high = points[0]
-    return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
-
-
-def _spread(values: Sequence[float], form: str = ".2f") -> str:
-    """The mean, and behind it the sample standard deviation where there are several values."""
-    text = f"{round(mean(values), 2) + 0.0:{form}}"  # + 0.0: a rounded zero has no sign
-    return text if len(values) == 1 else f"{text} ± {stdev(values):.2f}"
+    if len(known) == 1:
+        return known[0].in_points()
+    return spread_cell([100 * interval.difference for interval in known], "+.2f")
 
 
 def _weights(model: ReIDModel) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.data import Trial
-from reid.engine.compare import Comparison, Row
+from reid.engine.comparison import Comparison, Row
 from reid.engine.evaluate import Evaluator
 from reid.evaluation import draw_cmc, draw_ranked_lists, prepare_features, ranked_lists, similarity
 

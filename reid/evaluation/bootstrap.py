@@ -25,6 +25,12 @@ class Interval(NamedTuple):
         difference, low, high = (f"{value * 100:+.1f}" for value in self)
         return f"{difference} mAP, 95 % interval {low} to {high}"
 
+    def in_points(self) -> str:
+        """The same for a cell of a table, with two decimals."""
+        # + 0.0: a rounded zero has no sign of its own.
+        difference, low, high = (f"{round(100 * value, 2) + 0.0:+.2f}" for value in self)
+        return f"{difference} ({low} to {high})"
+
 
 def bootstrap_difference(
     before: EvaluationResult, after: EvaluationResult, *, resamples: int = 2000, seed: int = 0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from reid.evaluation.evaluator import REPORTED_RANKS, EvaluationResult
 
-# The columns of every table of results.
-FIGURES = ("mAP", *(f"Rank-{rank}" for rank in REPORTED_RANKS))
+# The columns of every table of results, and their keys for machines.
+FIGURES = {"mAP": "mAP", "mINP": "mINP"} | {f"Rank-{rank}": f"R{rank}" for rank in REPORTED_RANKS}
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,9 @@ def figure_cells(result: EvaluationResult) -> list[str]:
     Over more than two trials each has its sample standard deviation behind it; two are no sample.
     """
     figures = result.as_dict()
-    keys = ("mAP", *(f"R{rank}" for rank in REPORTED_RANKS))
     if len(result.trials) <= 2:
-        return [f"{figures[key]:.1%}" for key in keys]
-    return [f"{figures[key]:.1%} ± {100 * figures['std'][key]:.1f}" for key in keys]
+        return [f"{figures[key]:.1%}" for key in FIGURES.values()]
+    return [f"{figures[key]:.1%} ± {100 * figures['std'][key]:.1f}" for key in FIGURES.values()]
 
 
 def log_lines(result: EvaluationResult) -> list[str]:

@@ -83,9 +83,12 @@ def add_comparisons(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also train the controls of the denoising, and compare all with the untouched model",
     )
-    parser.add_argument(
-        "--seeds", type=_count, metavar="N", help="repeat with N seeds; mean and standard deviation"
-    )
+    add_seeds_option(parser, "repeat with N seeds; mean and standard deviation")
+
+
+def add_seeds_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--seeds N``, which does ``what``."""
+    parser.add_argument("--seeds", type=_count, metavar="N", help=what)
 
 
 def _count(word: str) -> int:

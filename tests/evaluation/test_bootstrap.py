@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid.evaluation import EvaluationResult, bootstrap_difference
+from reid.evaluation import EvaluationResult, Interval, bootstrap_difference
 from reid.evaluation.metrics import RetrievalMetrics
 from reid.utils import InputError
 
@@ -58,3 +58,7 @@ def test_other_queries_are_refused():
         bootstrap_difference(result([0.1, 0.2]), result([0.1, np.nan]))
     with pytest.raises(InputError, match="same trials"):
         bootstrap_difference(result([0.1]), result([0.1], [0.2]))
+
+
+def test_a_cell_has_two_decimals_and_no_negative_zero():
+    assert Interval(0.00816, -0.000004, 0.0144).in_points() == "+0.82 (+0.00 to +1.44)"
