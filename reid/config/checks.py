@@ -23,6 +23,7 @@ CHOICES = {
     "DATALOADER.DECODER": ("pillow", "opencv"),
     "TEST.NECK_FEAT": ("before", "after"),
     "TEST.METRIC": ("cosine", "euclidean"),
+    "TEST.BACKEND": ("torch", "faiss"),
     "TEST.DTYPE": ("float32", "bfloat16", "float16"),
 }
 
@@ -88,6 +89,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "DENOISE.BASE_LR": (0, 100),
     "DENOISE.BACKBONE_LR": (0, 100),
     "TEST.IMS_PER_BATCH": (1, 2**16),
+    "TEST.RERANK_K1": (1, 10**4),
+    "TEST.RERANK_K2": (1, 10**4),
+    "TEST.RERANK_LAMBDA": (0, 1),
 }
 
 # Lists of numbers: what they are, how many (None: any number), and of which types.

@@ -230,8 +230,16 @@ _C.TEST.METRIC = "cosine"
 _C.TEST.DTYPE = "float32"
 # Whether tools/test.py compiles the networks by torch.compile: minutes first, then faster.
 _C.TEST.COMPILE = False
-# Whether rankings are re-ranked by k-reciprocal neighbours, with k1 = 20, k2 = 6 and lambda = 0.3.
+# Whether features are the mean over an image and its mirror image, in twice the time.
+_C.TEST.FLIP = False
+# What ranks the gallery, exactly: torch, or faiss (on the GPU of MODEL.DEVICE, several share the gallery).
+_C.TEST.BACKEND = "torch"
+# Whether rankings are re-ranked by k-reciprocal neighbours; by the torch backend alone.
 _C.TEST.RE_RANKING = False
+# Its neighbours k1 and k2, and the weight of the original distance, in [0, 1].
+_C.TEST.RERANK_K1 = 20
+_C.TEST.RERANK_K2 = 6
+_C.TEST.RERANK_LAMBDA = 0.3
 
 
 def get_default_config() -> CfgNode:

@@ -107,8 +107,32 @@ def build_evaluator(
     loader = plain_loader(
         images, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg), cfg.DATALOADER.DECODER
     )
-    reranking = ReRanking() if cfg.TEST.RE_RANKING else None
-    return Evaluator(dataset, loader, cfg.TEST.METRIC, device, training, reranking, world)
+    return Evaluator(
+        dataset,
+        loader,
+        cfg.TEST.METRIC,
+        device,
+        training,
+        build_reranking(cfg),
+        world,
+        flip=cfg.TEST.FLIP,
+        backend=cfg.TEST.BACKEND,
+    )
+
+
+def build_reranking(cfg: CfgNode) -> ReRanking | None:
+    """How rankings are re-ranked; None where they are not.
+
+    Raises:
+        InputError: If the backend of the evaluation does not re-rank.
+    """
+    if not cfg.TEST.RE_RANKING:
+        return None
+    if cfg.TEST.BACKEND != "torch":
+        raise InputError(
+            f"only TEST.BACKEND torch re-ranks, got {cfg.TEST.BACKEND}; set it, or TEST.RE_RANKING False"
+        )
+    return ReRanking(cfg.TEST.RERANK_K1, cfg.TEST.RERANK_K2, cfg.TEST.RERANK_LAMBDA)
 
 
 def build_site(name: str, root: Path, header: Header, device: torch.device, batch_size: int) -> Site:

@@ -38,6 +38,8 @@ class Evaluator:
         training: What the model was trained on, in the words of a protocol.
         reranking: How the rankings are re-ranked; None leaves them.
         world: The processes that share the images; each computes features of its own, once.
+        flip: Whether a feature is the mean of those of the image and its mirror image.
+        backend: ``torch`` or ``faiss``, which searches on ``device``.
     """
 
     dataset: ReIDDataset
@@ -47,6 +49,8 @@ class Evaluator:
     training: str
     reranking: ReRanking | None = None
     world: World = ALONE
+    flip: bool = False
+    backend: str = "torch"
 
     def extract(self, model: ReIDModel) -> FeatureSet:
         """Features of all test images, on every process; the model is moved to the device.
@@ -71,6 +75,7 @@ class Evaluator:
             batches,
             self.device,
             side_information=knows_cameras_of(model.spec.side, self.dataset.name),
+            flip=self.flip,
             progress=progress,
             total=total,
         )
@@ -90,7 +95,14 @@ class Evaluator:
         result = None
         if self.world.is_main:
             trials = self.dataset.trials
-            result = evaluate_trials(features, trials, metric=self.metric, reranking=self.reranking)
+            result = evaluate_trials(
+                features,
+                trials,
+                metric=self.metric,
+                reranking=self.reranking,
+                backend=self.backend,
+                device=self.device if self.backend == "faiss" else None,
+            )
         return self.world.from_main(result)
 
     def evaluate_and_log(self, model: ReIDModel, title: str) -> EvaluationResult:
@@ -108,7 +120,8 @@ class Evaluator:
             dataset=self.dataset.title,
             training=self.training,
             metric=self.metric,
-            reranking=self.reranking is not None,
+            reranking=self.reranking,
+            flip=self.flip,
             neck_feat=model.spec.neck_feat,
             num_query=round(mean(len(trial.query) for trial in trials)),
             num_gallery=round(mean(len(trial.gallery) for trial in trials)),

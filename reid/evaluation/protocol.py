@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from reid.evaluation.rerank import ReRanking
 from reid.evaluation.similarity import METRICS
 from reid.utils import InputError, unknown_choice
 
@@ -16,7 +17,7 @@ class Protocol:
         dataset: Title of the data set with its version, e.g. ``MSMT17 V1``.
         training: What the weights come from, e.g. ``trained on its train+val split (32621 images)``.
         metric: ``cosine`` or ``euclidean``.
-        reranking: Whether the rankings were re-ranked.
+        reranking: How the rankings were re-ranked; None where they were not.
         flip: Whether features are the mean over an image and its mirror image.
         neck_feat: Whether features are taken ``before`` or ``after`` the BNNeck.
         num_query: Number of queries.
@@ -31,7 +32,7 @@ class Protocol:
     dataset: str
     training: str
     metric: str
-    reranking: bool = False
+    reranking: ReRanking | None = None
     flip: bool = False
     neck_feat: str
     num_query: int
@@ -52,7 +53,7 @@ class Protocol:
                 self.dataset,
                 self.training,
                 f"{self.metric} metric",
-                "re-ranking" if self.reranking else "no re-ranking",
+                self.reranking.describe() if self.reranking else "no re-ranking",
                 "flip" if self.flip else "no flip",
                 f"feature {self.neck_feat} BNNeck",
                 f"{self.num_query} queries",

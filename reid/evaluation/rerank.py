@@ -45,6 +45,10 @@ class ReRanking:
                 f"got {self.k1}, {self.k2} and {self.lambda_value}"
             )
 
+    def describe(self) -> str:
+        """Word it for a protocol."""
+        return f"re-ranking with k1 {self.k1}, k2 {self.k2}, lambda {self.lambda_value:g}"
+
 
 def reranked_distances(
     query: Tensor,

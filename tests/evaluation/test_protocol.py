@@ -1,6 +1,6 @@
 import pytest
 
-from reid.evaluation import Protocol
+from reid.evaluation import Protocol, ReRanking
 from reid.utils import InputError
 
 GIVEN = {
@@ -23,7 +23,10 @@ def test_describe_names_everything_in_one_line():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"reranking": True}, ", re-ranking, no flip, feature before BNNeck, "),
+        (
+            {"reranking": ReRanking(30, 5, 0.25)},
+            ", re-ranking with k1 30, k2 5, lambda 0.25, no flip, feature before BNNeck, ",
+        ),
         ({"flip": True}, ", no re-ranking, flip, feature before BNNeck, "),
         ({"neck_feat": "after"}, ", no re-ranking, no flip, feature after BNNeck, "),
         (
