@@ -127,7 +127,7 @@ def draw_ranked_lists(
             "a picture of ranked lists needs at least one query, and matches and a title for each, got "
             f"{len(queries)} queries, {len(matches)} lists, {len(titles)} titles"
         )
-    pictures = [_read_picture(query) for query in queries]
+    pictures = [_read_pixels(query) for query in queries]
     height = CELL_WIDTH * median(picture.shape[0] / picture.shape[1] for picture in pictures)
     row_height = TITLE_HEIGHT + height + CAPTION_HEIGHT
     columns = 1 + max(len(row) for row in matches)
@@ -144,7 +144,7 @@ def draw_ranked_lists(
         for column, (image, is_correct, caption) in enumerate(found, start=1):
             axes = _add_cell(figure, (_left_edge(column), bottom, CELL_WIDTH, height))
             colour = RIGHT_GREEN if is_correct else WRONG_RED
-            _fill_cell(axes, _read_picture(image), colour, caption)
+            _fill_cell(axes, _read_pixels(image), colour, caption)
             _add_mark(axes, MARK_RIGHT if is_correct else MARK_WRONG, colour)
     save_png(figure, path)
 
@@ -209,8 +209,17 @@ def _add_mark(axes: Axes, mark: str, colour: str) -> None:
     )
 
 
-def _read_picture(path: Path) -> NDArray[np.uint8]:
+def _read_pixels(path: Path) -> NDArray[np.uint8]:
     """Read an image as (H, W, 3), its longer side at most ``PIXELS``."""
+    return np.asarray(read_picture(path, PIXELS))
+
+
+def read_picture(path: Path, longest: int) -> Image.Image:
+    """Read an image as RGB, its longer side at most ``longest`` pixels.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
@@ -218,8 +227,8 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
         raise InputError(
             f"cannot read image {path}: {fault}; mend it or leave it out of the picture"
         ) from fault
-    picture.thumbnail((PIXELS, PIXELS))
-    return np.asarray(picture)
+    picture.thumbnail((longest, longest))
+    return picture
 
 
 def save_png(figure: Figure, path: Path) -> None:
