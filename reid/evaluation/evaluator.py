@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from reid.data.records import Trial
@@ -82,6 +83,8 @@ def evaluate_trials(
     metric: str = "cosine",
     reranking: ReRanking | None = None,
     max_rank: int = 50,
+    backend: str = "torch",
+    device: str | torch.device | None = None,
 ) -> EvaluationResult:
     """Evaluate each trial on its rows of the features.
 
@@ -91,6 +94,8 @@ def evaluate_trials(
         metric: ``cosine`` or ``euclidean``.
         reranking: As in ``evaluate_retrieval``, each trial for itself.
         max_rank: Length of the CMC curves, at least 10.
+        backend: As in ``evaluate_retrieval``.
+        device: As in ``evaluate_retrieval``.
 
     Raises:
         InputError: As ``evaluate_retrieval``; if there is no trial; or if a trial names a row that the
@@ -116,6 +121,8 @@ def evaluate_trials(
                 metric=metric,
                 reranking=reranking,
                 max_rank=max_rank,
+                backend=backend,
+                device=device,
             )
         )
     return EvaluationResult(tuple(results))

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.data.records import UNKNOWN
+from reid.evaluation.listed_ranks import ListedRanks
 from reid.evaluation.ranks import match_ranks
 from reid.evaluation.relevance import IdentityIndex, Labels, Rows, as_labels
 from reid.evaluation.rerank import KReciprocal, ReRanking
-from reid.evaluation.similarity import prepare_features, similarity
-from reid.utils import InputError
+from reid.evaluation.similarity import check_features, similarity, unit_rows
+from reid.utils import InputError, unknown_choice
 
+BACKENDS = ("torch", "faiss")
 MAX_PAIRS = 1 << 27  # similarities held at a time
 
 
@@ -57,6 +59,8 @@ def evaluate_retrieval(
     reranking: ReRanking | None = None,
     max_rank: int = 50,
     chunk_size: int = 1024,
+    backend: str = "torch",
+    device: str | torch.device | None = None,
 ) -> RetrievalMetrics:
     """Rank the whole gallery for each query and score the rankings.
 
@@ -72,8 +76,11 @@ def evaluate_retrieval(
     means equal as float32 products. A query without a true match, or of identity -1, is left out of the
     means and counted. Ranks beyond the gallery's size repeat the last CMC value.
 
-    The work is done where the features are, on ``chunk_size`` queries at a time or fewer: the similarities
-    of a chunk take at most 512 MB. Nothing is sorted; see ``match_ranks``.
+    Backend ``torch`` works where the features are, on ``chunk_size`` queries at a time or fewer: the
+    similarities of a chunk take at most 512 MB. Nothing is sorted; see ``match_ranks``. Backend ``faiss``
+    lists the 1,024 nearest of each query, exactly, and leaves queries whose list does not tell the ranks of
+    all their matches to the other backend; why both rank alike is said at ``ListedRanks``. Neither takes an
+    approximate index. Cosine copies a table of features once unless its rows have length 1 already.
 
     Args:
         query: (Q, D) features.
@@ -87,10 +94,12 @@ def evaluate_retrieval(
             take no notice of labels, and junk leaves the ranking afterwards. None ranks by similarity.
         max_rank: Length of the CMC curve.
         chunk_size: Queries ranked at a time, at most; changes memory and speed, not the result.
+        backend: ``torch`` or ``faiss``. Re-ranking is torch's alone.
+        device: Where faiss searches, as in ``search``; None is where the features are. For faiss alone.
 
     Raises:
         InputError: If no query can be evaluated, or what was given is empty, not finite, of different
-            lengths or widths, or out of range.
+            lengths or widths, out of range, or does not go together; or if faiss is wanted and not installed.
 
     Example:
         The one true match comes second:
@@ -103,30 +112,66 @@ def evaluate_retrieval(
     """
     if max_rank < 1 or chunk_size < 1:
         raise InputError(f"max_rank and chunk_size must be at least 1, got {max_rank} and {chunk_size}")
-    query, gallery = prepare_features(query, gallery, metric)
+    _check_backend(backend, device, reranking)
+    query, gallery, (query_lengths, gallery_lengths) = check_features(query, gallery, metric)
     cpu = torch.device("cpu")
     query_pids = as_labels(query_pids, len(query), "query_pids", cpu)
     query_camids = as_labels(query_camids, len(query), "query_camids", cpu)
     gallery_pids = as_labels(gallery_pids, len(gallery), "gallery_pids", cpu)
     gallery_camids = as_labels(gallery_camids, len(gallery), "gallery_camids", cpu)
     is_known = gallery_pids != UNKNOWN
-    if not is_known.all():
-        gallery = gallery[is_known.to(gallery.device)]
+    is_copy = not is_known.all()
+    if is_copy:
+        known = is_known.to(gallery.device)
+        gallery, gallery_lengths = gallery[known], gallery_lengths[known]
         gallery_pids, gallery_camids = gallery_pids[is_known], gallery_camids[is_known]
+    if metric == "cosine":
+        query, gallery = unit_rows(query, query_lengths), unit_rows(gallery, gallery_lengths, own=is_copy)
 
-    found = IdentityIndex(gallery_pids, gallery_camids).find(query_pids, query_camids)
-    scores = np.full((len(query), 3), np.nan)
-    evaluated = [row for row, (matches, _) in enumerate(found) if len(matches)]
-    if evaluated:
-        chunk_size = max(1, min(chunk_size, MAX_PAIRS // len(gallery), len(evaluated)))
+    index = IdentityIndex(gallery_pids, gallery_camids)
+    counts, _ = index.count(query_pids, query_camids)
+    scores, left = np.full((len(query), 3), np.nan), np.flatnonzero(counts)
+    if backend == "faiss" and len(left):
+        of_query, of_gallery = (query_pids, query_camids), (gallery_pids, gallery_camids)
+        lists = ListedRanks(query, gallery, of_query, of_gallery, metric, device or query.device)
+        left = _score_listed(scores, lists, left, counts, chunk_size)
+    if len(left):
+        chunk_size = max(1, min(chunk_size, MAX_PAIRS // len(gallery), len(left)))
         compare = _comparison(query, gallery, metric, reranking, chunk_size)
         # Counting spends its time outside the interpreter's lock.
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for start in range(0, len(evaluated), chunk_size):
-                rows = evaluated[start : start + chunk_size]
-                relevant = [found[row] for row in rows]
-                scores[rows] = list(pool.map(_score_query, compare(torch.tensor(rows)), relevant))
+            for start in range(0, len(left), chunk_size):
+                rows = torch.from_numpy(left[start : start + chunk_size])
+                relevant = index.find(query_pids[rows], query_camids[rows])
+                scores[rows.numpy()] = list(pool.map(_score_query, compare(rows), relevant))
     return _summarise(scores, max_rank, len(gallery))
+
+
+def _check_backend(backend: str, device: str | torch.device | None, reranking: ReRanking | None) -> None:
+    if backend not in BACKENDS:
+        raise InputError(unknown_choice("backend", backend, BACKENDS))
+    if backend == "torch" and device is not None:
+        raise InputError(
+            f"backend 'torch' works where the features are, got device {str(device)!r}; move them there"
+        )
+    if backend == "faiss" and reranking is not None:
+        raise InputError(
+            "backend 'faiss' ranks by similarity alone, got a re-ranking; use backend 'torch' to re-rank"
+        )
+
+
+def _score_listed(
+    scores: NDArray[np.float64], lists: ListedRanks, rows: Rows, counts: NDArray[np.int64], chunk_size: int
+) -> Rows:
+    """Fill in the scores (Q, 3) of the queries ``rows`` whose lists tell them; return the others."""
+    is_left = np.ones(len(scores), bool)
+    listed = rows[counts[rows] <= lists.length]
+    for start in range(0, len(listed), chunk_size):
+        part = listed[start : start + chunk_size]
+        for row, ranks in zip(part.tolist(), lists.find(part, counts[part]), strict=True):
+            if ranks is not None:
+                scores[row], is_left[row] = _score_ranks(ranks), False
+    return rows[is_left[rows]]
 
 
 def _comparison(
@@ -141,8 +186,11 @@ def _comparison(
 
 
 def _score_query(similarities: Tensor, relevant: tuple[Rows, Rows]) -> tuple[float, float, float]:
+    return _score_ranks(match_ranks(similarities, *relevant))
+
+
+def _score_ranks(ranks: Rows) -> tuple[float, float, float]:
     """Average precision, inverse negative penalty, and rank of the first true match."""
-    ranks = match_ranks(similarities, *relevant)
     precision = np.arange(1, len(ranks) + 1) / ranks
     return precision.mean(), precision[-1], ranks[0]
 
@@ -159,7 +207,7 @@ def _summarise(scores: NDArray[np.float64], max_rank: int, num_gallery: int) -> 
     return RetrievalMetrics(
         mean_ap=float(mean_ap),
         mean_inp=float(mean_inp),
-        cmc=(first_ranks[:, None] <= np.arange(1, max_rank + 1)).mean(axis=0),
+        cmc=np.searchsorted(np.sort(first_ranks), np.arange(1, max_rank + 1), side="right") / len(evaluated),
         average_precision=scores[:, 0].copy(),
         num_query=len(scores),
         num_evaluated=len(evaluated),

@@ -8,6 +8,7 @@ from torch import Tensor
 from reid.evaluation.relevance import Rows
 
 TILE = 1 << 17  # gallery rows compared at a time: 512 KB of similarities stay in a core's cache
+PAIRS = 1 << 27  # matches times rows that a GPU compares at a time
 
 
 def match_ranks(similarities: Tensor, matches: Rows, junk: Rows) -> NDArray[np.int64]:
@@ -60,8 +61,9 @@ def count_on_gpu(similarities: Tensor, matches: Rows, junk: Rows) -> NDArray[np.
     places = torch.as_tensor(matches, device=device)[:, None]
     scores = similarities[places]
     ahead = torch.zeros(len(matches), dtype=torch.int64, device=device)
-    for start in range(0, len(similarities), TILE):
-        tile = similarities[start : start + TILE]
+    step = max(1, min(TILE, PAIRS // len(matches)))
+    for start in range(0, len(similarities), step):
+        tile = similarities[start : start + step]
         is_before = torch.arange(start, start + len(tile), device=device) < places
         ahead += ((tile > scores) | ((tile == scores) & is_before)).sum(dim=1)
     return ahead.cpu().numpy()

@@ -11,6 +11,8 @@ from reid.utils import InputError
 Labels = Tensor | NDArray[np.int64]
 Rows = NDArray[np.int64]
 
+QUERIES = 1024  # whose rows are listed at a time
+
 
 def as_labels(labels: Labels, count: int, name: str, device: torch.device) -> Tensor:
     """Bring one column of identities or cameras to ``device`` as int64.
@@ -72,6 +74,19 @@ class IdentityIndex:
         ordered = pids.sort(stable=True)
         self._pids, self._rows = ordered.values.numpy(), ordered.indices.numpy()
         self._camids = camids[ordered.indices].numpy()
+
+    def count(self, pids: Tensor, camids: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many gallery rows are true matches of each query, and how many are junk, (Q,) each.
+
+        What ``find`` lists of all queries together can be larger than the gallery, so it is not kept.
+        """
+        counts = [
+            (len(matches), len(junk))
+            for part in zip(pids.split(QUERIES), camids.split(QUERIES), strict=True)
+            for matches, junk in self.find(*part)
+        ]
+        num_matches, num_junk = np.array(counts, np.int64).reshape(-1, 2).T
+        return num_matches, num_junk
 
     def find(self, pids: Tensor, camids: Tensor) -> list[tuple[Rows, Rows]]:
         """For each query of the identities (Q,) and cameras (Q,): gallery rows of true matches, and of junk.

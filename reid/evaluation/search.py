@@ -3,28 +3,29 @@
 Metrics do not come from here: they rank the whole gallery.
 """
 
-import logging
-from types import ModuleType
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from reid.data.records import UNKNOWN
-from reid.evaluation.relevance import IdentityIndex, Labels, as_labels, relevance
+from reid.evaluation.faiss_approximate import ApproximateIndex, usable_index
+from reid.evaluation.faiss_flat import FlatIndex
 from reid.evaluation.similarity import in_stable_order, prepare_features, similarity, stable_top
-from reid.utils import InputError
+from reid.utils import InputError, unknown_choice
 
-logger = logging.getLogger(__name__)
-
-CHUNK = 256  # queries compared with the whole gallery at a time
+INDEXES = ("flat", "ivf", "hnsw")
+CHUNK = 256  # queries compared with the whole gallery at a time, at most
+MAX_PAIRS = 1 << 26  # similarities held at a time
 
 
 def search(
-    query: Tensor, gallery: Tensor, k: int, *, metric: str = "cosine", device: str | torch.device = "cpu"
+    query: Tensor,
+    gallery: Tensor,
+    k: int,
+    *,
+    metric: str = "cosine",
+    device: str | torch.device = "cpu",
+    index: str = "flat",
 ) -> tuple[Tensor, Tensor]:
-    """Find the ``k`` nearest gallery rows of each query row, exactly, with a flat faiss index.
+    """Find the ``k`` nearest gallery rows of each query row, exactly unless another index is asked for.
 
     Rows with equal scores come in gallery order. Where the k-th and the next score are equal, faiss may
     keep any of them; those queries are searched again by ``torch_search``.
@@ -34,22 +35,31 @@ def search(
         gallery: (G, D) features.
         k: How many to return; at most G are.
         metric: ``cosine`` or ``euclidean``.
-        device: ``cuda`` searches on a GPU where faiss sees one; a GPU that fails is warned of, and the CPU
-            takes over.
+        device: ``cuda`` searches on the GPUs that faiss sees, the gallery shared among them, ``cuda:1`` on
+            that one; a GPU that fails is warned of, and the CPU takes over. For ``flat``: the approximate
+            indexes are on the CPU whatever it says.
+        index: ``flat`` is exact. ``ivf`` and ``hnsw`` look at part of the gallery and may miss some of the
+            nearest: see ``ApproximateIndex``, and ``approximate_recall`` for how many. A gallery too small
+            for ``ivf`` is searched exactly, and a line of the log says so.
 
     Returns:
         (Q, k) float32 scores, the cosine or minus the squared Euclidean distance, larger is closer; and
-        (Q, k) int64 gallery indices, best first. Both on the CPU.
+        (Q, k) int64 gallery indices, best first. Both on the CPU. -inf and -1 behind the last where an
+        approximate index found fewer.
 
     Raises:
-        InputError: If faiss is not installed, ``k`` is below 1, or the features are refused by
-            ``prepare_features``.
+        InputError: If faiss is not installed, ``k`` is below 1, ``index`` is unknown, or the features are
+            refused by ``prepare_features``.
     """
+    check_index(index)
     query, gallery = _prepare(query, gallery, k, metric)
     query, gallery = query.cpu(), gallery.cpu()
+    index = usable_index(index, len(gallery))
+    if index != "flat":
+        return ApproximateIndex(gallery, metric, index).nearest(query, min(k, len(gallery)))
     # One more than wanted, to see whether the last place is shared.
-    scores, indices = _faiss_search(query, gallery, min(k + 1, len(gallery)), metric, torch.device(device))
-    scores, indices = in_stable_order(scores, indices)
+    found = FlatIndex(gallery, metric, device).nearest(query, min(k + 1, len(gallery)))
+    scores, indices = in_stable_order(*found)
     if scores.shape[1] > k:
         is_shared = scores[:, k - 1] == scores[:, k]
         scores, indices = scores[:, :k], indices[:, :k]
@@ -64,55 +74,10 @@ def torch_search(query: Tensor, gallery: Tensor, k: int, *, metric: str = "cosin
     return _rank_all(query, gallery, k, metric)
 
 
-def ranked_lists(
-    query: Tensor,
-    gallery: Tensor,
-    query_pids: Labels,
-    gallery_pids: Labels,
-    query_camids: Labels,
-    gallery_camids: Labels,
-    k: int,
-    *,
-    metric: str = "cosine",
-    device: str | torch.device = "cpu",
-) -> Tensor:
-    """List each query's ``k`` best gallery images among those that ``evaluate_retrieval`` counts.
-
-    Images of the query's identity and camera, and images of identity -1, are left out.
-
-    Args:
-        query: (Q, D) features.
-        gallery: (G, D) features.
-        query_pids: (Q,) identities.
-        gallery_pids: (G,) identities.
-        query_camids: (Q,) cameras.
-        gallery_camids: (G,) cameras.
-        k: Length of the lists.
-        metric: ``cosine`` or ``euclidean``.
-        device: As in ``search``.
-
-    Returns:
-        (Q, k) int64 gallery indices on the CPU, best first; -1 after the last where fewer remain.
-
-    Raises:
-        InputError: As ``search``, or if labels and features differ in number.
-    """
-    cpu = torch.device("cpu")
-    query_pids = as_labels(query_pids, len(query), "query_pids", cpu)
-    query_camids = as_labels(query_camids, len(query), "query_camids", cpu)
-    gallery_pids = as_labels(gallery_pids, len(gallery), "gallery_pids", cpu)
-    gallery_camids = as_labels(gallery_camids, len(gallery), "gallery_camids", cpu)
-    known = (gallery_pids != UNKNOWN).nonzero().squeeze(1)
-    gallery_pids, gallery_camids = gallery_pids[known], gallery_camids[known]
-
-    found = IdentityIndex(gallery_pids, gallery_camids).find(query_pids, query_camids)
-    max_junk = max((len(junk) for _, junk in found), default=0)
-    _, indices = search(query, gallery[known.to(gallery.device)], k + max_junk, metric=metric, device=device)
-
-    _, is_junk = relevance(query_pids, query_camids, gallery_pids[indices], gallery_camids[indices])
-    ranks = known[indices].masked_fill(is_junk, -1)
-    ranks = ranks.gather(1, is_junk.long().sort(dim=1, stable=True).indices)[:, :k]
-    return torch.nn.functional.pad(ranks, (0, k - ranks.shape[1]), value=-1)
+def check_index(index: str) -> None:
+    """Refuse a word that names no index."""
+    if index not in INDEXES:
+        raise InputError(unknown_choice("index", index, INDEXES))
 
 
 def _prepare(query: Tensor, gallery: Tensor, k: int, metric: str) -> tuple[Tensor, Tensor]:
@@ -123,45 +88,8 @@ def _prepare(query: Tensor, gallery: Tensor, k: int, metric: str) -> tuple[Tenso
 
 def _rank_all(query: Tensor, gallery: Tensor, k: int, metric: str) -> tuple[Tensor, Tensor]:
     scores, indices = [], []
-    for rows in query.split(CHUNK):
+    for rows in query.split(max(1, min(CHUNK, MAX_PAIRS // len(gallery)))):
         best, places = stable_top(similarity(rows, gallery, metric), k)
         scores.append(best)
         indices.append(places)
     return torch.cat(scores), torch.cat(indices)
-
-
-def _faiss_search(
-    query: Tensor, gallery: Tensor, k: int, metric: str, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    faiss = _import_faiss()
-    rows, width = query.contiguous().numpy(), gallery.shape[1]
-    index = faiss.IndexFlatIP(width) if metric == "cosine" else faiss.IndexFlatL2(width)
-    index.add(gallery.contiguous().numpy())
-    scores, indices = _search_on_gpu(faiss, index, rows, k, device) or index.search(rows, k)
-    return torch.from_numpy(scores if metric == "cosine" else -scores), torch.from_numpy(indices)
-
-
-def _search_on_gpu(
-    faiss: ModuleType, index: object, rows: NDArray[np.float32], k: int, device: torch.device
-) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
-    """Search on the GPU asked for; None where there is none or it fails."""
-    if device.type != "cuda" or faiss.get_num_gpus() == 0:
-        return None
-    try:
-        on_gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), device.index or 0, index)
-        scores, indices = on_gpu.search(rows, k)
-    except RuntimeError as fault:
-        logger.warning("faiss failed on %s (%s); searching on the CPU", device, " ".join(str(fault).split()))
-        return None
-    return scores, indices
-
-
-def _import_faiss() -> ModuleType:
-    try:
-        import faiss
-    except ImportError as fault:
-        raise InputError(
-            f"searching needs faiss, but importing it failed ({fault}); "
-            "pip install faiss-gpu on Linux, pip install faiss-cpu elsewhere"
-        ) from fault
-    return faiss

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,6 +14,8 @@ from reid.utils import InputError, unknown_choice
 
 METRICS = ("cosine", "euclidean")
 ROWS = 4096  # squared at a time
+UNIT = 1e-6  # how far from 1 the length of a row may be that is taken as it is: what float32 sums leave
+TINY = 1e-12  # what a shorter row is divided by instead of its length
 GATHERED = 1 << 18  # numbers of single rows gathered at a time: 1 MB stays in a core's cache
 
 
@@ -27,11 +28,26 @@ def prepare_features(query: Tensor, gallery: Tensor, metric: str) -> tuple[Tenso
         metric: ``cosine`` or ``euclidean``.
 
     Returns:
-        (Q, D) and (G, D) float32; for ``cosine`` with rows of length 1, a zero row staying zero.
+        (Q, D) and (G, D) float32; for ``cosine`` with rows of length 1, a zero row staying zero. A table that
+        has that form already is not copied.
 
     Raises:
         InputError: If the metric is unknown, a table is empty or not two-dimensional, the widths differ,
             or a row holds a number that is not finite or whose square overflows.
+    """
+    query, gallery, lengths = check_features(query, gallery, metric)
+    if metric == "cosine":
+        return unit_rows(query, lengths[0]), unit_rows(gallery, lengths[1])
+    return query, gallery
+
+
+def check_features(
+    query: Tensor, gallery: Tensor, metric: str
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Check two feature tables as ``prepare_features`` does, without changing a number.
+
+    Returns:
+        (Q, D) and (G, D) float32, and the lengths of their rows, (Q,) and (G,).
     """
     if metric not in METRICS:
         raise InputError(unknown_choice("metric", metric, METRICS))
@@ -47,29 +63,46 @@ def prepare_features(query: Tensor, gallery: Tensor, metric: str) -> tuple[Tenso
             "extract both with one model"
         )
     query, gallery = query.detach().float(), gallery.detach().float()
-    check_finite(query, "query")
-    check_finite(gallery, "gallery")
-    if metric == "cosine":
-        return F.normalize(query, dim=1), F.normalize(gallery, dim=1)
-    return query, gallery
+    return query, gallery, (check_finite(query, "query"), check_finite(gallery, "gallery"))
 
 
-def check_finite(features: Tensor, name: str) -> None:
+def unit_rows(features: Tensor, lengths: Tensor, *, own: bool = False) -> Tensor:
+    """Scale each row x to x / |x|; a zero row stays zero.
+
+    Args:
+        features: (N, D) float32.
+        lengths: (N,) |x|.
+        own: Whether the table may be written over.
+
+    Returns:
+        (N, D); the table itself where all rows have length 1 already or it may be written over.
+    """
+    if ((lengths - 1).abs() <= UNIT).all():
+        return features
+    return torch.div(features, lengths.clamp(min=TINY)[:, None], out=features if own else None)
+
+
+def check_finite(features: Tensor, name: str) -> Tensor:
     """Refuse rows that no similarity can rank.
 
     Args:
         features: (N, D) float32.
         name: What the message calls the rows, e.g. ``query``.
 
+    Returns:
+        (N,) the lengths of the rows.
+
     Raises:
         InputError: If a row's squared length is not a finite number; the message says how many are not.
     """
-    is_bad = ~torch.linalg.vector_norm(features, dim=1).square().isfinite()
+    lengths = torch.linalg.vector_norm(features, dim=1)
+    is_bad = ~lengths.square().isfinite()
     if is_bad.any():
         raise InputError(
             f"{name} features must be finite, but {int(is_bad.sum())} of {len(features)} rows hold NaN, "
             f"infinity or too large numbers (first: row {int(is_bad.nonzero()[0])}); check weights and images"
         )
+    return lengths
 
 
 def similarity(query: Tensor, gallery: Tensor, metric: str, out: Tensor | None = None) -> Tensor:
@@ -110,15 +143,22 @@ def _squared_lengths(features: Tensor) -> Tensor:
 
 
 def pair_similarity(
-    features: Tensor, first: NDArray[np.int64], second: NDArray[np.int64], metric: str
+    features: Tensor,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    metric: str,
+    others: Tensor | None = None,
 ) -> NDArray[np.float32]:
     """Compare single pairs of rows, as ``similarity`` does but for rounding.
+
+    On a CPU the same two rows, up to 8,192 wide, give the same number in any place of any call.
 
     Args:
         features: (N, D) from ``prepare_features``.
         first: (P,) rows.
         second: (P,) rows, compared with ``first`` one by one.
         metric: The metric they were prepared for.
+        others: (M, D), the table that ``second`` names rows of; None for the same one.
 
     Returns:
         (P,) float32.
@@ -126,11 +166,12 @@ def pair_similarity(
     # numpy indexes rows ten times as fast as torch does on a CPU; both know the two calls below.
     on_cpu = features.device.type == "cpu"
     table: Any = features.numpy() if on_cpu else features
+    partners: Any = table if others is None else others.numpy() if on_cpu else others
     einsum: Any = np.einsum if on_cpu else torch.einsum
     found = np.empty(len(first), np.float32)
     step = max(1, GATHERED // features.shape[1])
     for start in range(0, len(first), step):
-        one, other = table[first[start : start + step]], table[second[start : start + step]]
+        one, other = table[first[start : start + step]], partners[second[start : start + step]]
         if metric == "cosine":
             values = einsum("nd,nd->n", one, other)
         else:

@@ -1,16 +1,17 @@
 import logging
 import sys
 
-import numpy as np
 import pytest
 import torch
-from naive_metrics import naive_ranked_lists, naive_search
+from naive_metrics import naive_search
 
-from reid.evaluation import ranked_lists, search, torch_search
+from reid.evaluation import search, torch_search
+from reid.evaluation.faiss_approximate import ApproximateIndex
 from reid.utils import InputError
 
 faiss = pytest.importorskip("faiss")
 both = pytest.mark.parametrize("find", [search, torch_search], ids=["faiss", "torch"])
+each_index = pytest.mark.parametrize("index", ["ivf", "hnsw"])
 each_metric = pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 
 
@@ -87,6 +88,7 @@ def test_more_queries_than_a_chunk(find):
     [
         ({"k": 0}, "must be at least 1, got 0"),
         ({"metric": "dot"}, "unknown metric 'dot'"),
+        ({"gallery": torch.zeros(3, 5)}, "equally wide, got 8 and 5"),
         ({"query": torch.full((2, 8), torch.nan)}, "2 of 2 rows"),
         ({"gallery": torch.zeros(0, 8)}, "gallery features must be a table"),
     ],
@@ -102,25 +104,82 @@ def test_missing_faiss_is_refused_with_the_pip_line(monkeypatch):
         search(features(2), features(3), 1)
 
 
-def test_cuda_without_a_gpu_for_faiss_searches_on_the_cpu(monkeypatch, caplog):
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
-    assert torch.equal(
-        search(features(2), features(9), 3, device="cuda")[1], search(features(2), features(9), 3)[1]
-    )
-    assert not caplog.records
+@each_index
+@each_metric
+def test_an_approximate_index_finds_most_and_is_repeatable(index, metric):
+    query, gallery = features(60, 16, seed=1), features(3000, 16, seed=2)
+    scores, indices = search(query, gallery, 10, metric=metric, index=index)
+    assert scores.dtype == torch.float32
+    exact_scores, exact_indices = search(query, gallery, 10, metric=metric)
+    assert (indices == exact_indices).float().mean() > 0.4
+    again = search(query, gallery, 10, metric=metric, index=index)
+    assert torch.equal(again[1], indices)
+    assert torch.equal(again[0], scores)
+    torch.testing.assert_close(scores[:, 0].max(), exact_scores[:, 0].max())
 
 
-def test_failing_gpu_is_warned_of_and_the_cpu_takes_over(monkeypatch, caplog):
-    def fail():
-        raise RuntimeError("CUDA error 35:\n driver too old")
+@each_index
+def test_equal_rows_that_an_index_finds_come_in_gallery_order(index):
+    gallery = features(40, seed=2).repeat(50, 1)
+    _, indices = search(features(30, seed=1), gallery, 20, index=index)
+    same = indices[:, 1:] % 40 == indices[:, :-1] % 40
+    assert same.float().mean() > 0.9
+    assert (indices[:, 1:] > indices[:, :-1])[same].all()
 
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
-    monkeypatch.setattr(faiss, "StandardGpuResources", fail, raising=False)
-    with caplog.at_level(logging.WARNING, logger="reid.evaluation.search"):
-        _, indices = search(features(2), features(9, seed=1), 3, device="cuda")
-    assert indices.tolist() == naive_search(features(2).tolist(), features(9, seed=1).tolist(), 3)
-    message = "faiss failed on cuda (CUDA error 35: driver too old); searching on the CPU"
+
+def test_places_that_an_index_cannot_fill_are_marked():
+    query, gallery = features(30, seed=1), features(2000, seed=2)
+    scores, indices = search(query, gallery, 1500, index="ivf")  # more than the lists looked at hold
+    assert scores.shape == indices.shape == (30, 1500)
+    is_missing = indices < 0
+    assert is_missing.any()
+    assert (scores[is_missing] == -torch.inf).all()
+    assert not is_missing[:, 0].any()
+    assert (is_missing[:, 1:] >= is_missing[:, :-1]).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 1443, 1520])
+def test_a_gallery_too_small_for_lists_is_searched_exactly_and_the_log_says_so(rows, caplog):
+    query, gallery = features(25, seed=1), features(rows, seed=2)
+    with caplog.at_level(logging.INFO, logger="reid"):
+        _, indices = search(query, gallery, 5, index="ivf")
+    assert torch.equal(indices, search(query, gallery, 5)[1])
+    message = f"{rows} gallery images are too few for an ivf index; searching exactly"
     assert [record.getMessage() for record in caplog.records] == [message]
+
+
+def test_a_small_gallery_fits_a_graph():
+    assert search(features(2), features(1, seed=1), 3, index="hnsw")[1].tolist() == [[0], [0]]
+
+
+def test_one_thread_builds_a_graph_and_all_search_it(monkeypatch):
+    add, seen, before = ApproximateIndex._add, [], faiss.omp_get_max_threads()
+
+    def watched(self, gallery):
+        seen.append(faiss.omp_get_max_threads())
+        add(self, gallery)
+
+    monkeypatch.setattr(ApproximateIndex, "_add", watched)
+    faiss.omp_set_num_threads(2)
+    try:
+        search(features(2), features(30, seed=1), 3, index="hnsw")
+        assert (seen, faiss.omp_get_max_threads()) == ([1], 2)
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@each_index
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 0}, "must be at least 1, got 0"),
+        ({"query": torch.full((2, 8), torch.nan)}, "2 of 2 rows"),
+        ({"index": "ivff"}, "unknown index 'ivff': did you mean 'ivf'"),
+    ],
+)
+def test_wrong_input_of_an_index_is_refused(index, change, message):
+    with pytest.raises(InputError, match=message):
+        search(**{"query": features(2), "gallery": features(3), "k": 1, "index": index, **change})
 
 
 @pytest.mark.gpu
@@ -130,33 +189,3 @@ def test_gpu_search_agrees_with_the_exact_search(metric):
     query, gallery = features(40, 64, seed=5), features(500, 64, seed=6)
     _, indices = search(query, gallery, 20, metric=metric, device="cuda")
     assert torch.equal(indices, torch_search(query, gallery, 20, metric=metric)[1])
-
-
-def test_ranked_lists_leave_junk_and_unknown_identities_out():
-    query = torch.tensor([[1.0, 0.0]])
-    gallery = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [1.0, 0.3], [1.0, 0.4]])
-    ranks = ranked_lists(query, gallery, [1], [1, -1, 1, 2, 0], [0], [0, 1, 1, 0, 0], 2)
-    assert ranks.tolist() == [[2, 3]]
-
-
-@pytest.mark.parametrize("k", [1, 4, 60])
-def test_ranked_lists_agree_with_the_plain_loops(k):
-    random = np.random.default_rng(0)
-    query, gallery = signs(12, seed=9), signs(40, seed=10)
-    pids, camids = ([random.integers(-1, 4, n) for n in (12, 40)] for _ in range(2))
-    ranks = ranked_lists(query, gallery, *pids, *camids, k)
-    columns = (column.tolist() for column in (query, gallery, *pids, *camids))
-    expected = [(ranked + [-1] * k)[:k] for ranked in naive_ranked_lists(*columns)]
-    assert ranks.tolist() == expected
-
-
-def test_ranked_lists_refuse_labels_of_another_length():
-    with pytest.raises(InputError, match="gallery_camids must hold one number for each of the 3"):
-        ranked_lists(features(1), features(3), [1], [1, 2, 3], [0], [0], 1)
-
-
-def test_ranked_lists_refuse_an_empty_query():
-    with pytest.raises(InputError, match="query features must be a table"):
-        ranked_lists(
-            torch.zeros(0, 8), features(3), np.array([], int), [1, 2, 3], np.array([], int), [0, 0, 0], 1
-        )
