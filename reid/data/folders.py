@@ -99,6 +99,36 @@ def image_names(folder: Path, title: str) -> list[str]:
     return sorted(name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != ".")
 
 
+def images_below(folder: Path) -> list[str]:
+    """The sorted paths, relative to ``folder``, of the images in it and in all folders below.
+
+    Other files, and hidden files and folders, are left out; the log says how many others there are. Folders
+    behind symbolic links are not entered: links could go in a circle.
+
+    Raises:
+        InputError: If there is no image.
+        OSError: If a folder cannot be listed.
+    """
+    found, num_others = [], 0
+    for place, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if name[0] != "."]
+        shown = [name for name in names if name[0] != "."]
+        images = [name for name in shown if name.lower().endswith(IMAGE_SUFFIXES)]
+        num_others += len(shown) - len(images)
+        found += [Path(place, name).relative_to(folder).as_posix() for name in images]
+    if not found:
+        raise InputError(f"a folder of images must hold {', '.join(IMAGE_SUFFIXES)} files, {folder} has none")
+    if num_others:
+        logger.info(
+            "%d files in %s are no %s and are left out", num_others, folder, ", ".join(IMAGE_SUFFIXES)
+        )
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def first_missing(root: Path, paths: NDArray[np.str_] | Sequence[str]) -> int | None:
     """The position of the first of ``paths`` (relative to ``root``) that names no file; None where all exist.
 

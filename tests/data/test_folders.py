@@ -1,8 +1,10 @@
+import logging
+import os
 import re
 
 import pytest
 
-from reid.data.folders import find_tree, first_missing, image_names
+from reid.data.folders import find_tree, first_missing, image_names, images_below
 from reid.utils import InputError
 
 
@@ -56,3 +58,32 @@ def test_a_file_system_that_ignores_case_is_believed(make_files, monkeypatch):
     root = make_files("a.jpg")
     monkeypatch.setattr("reid.data.folders.os.listdir", lambda folder: ["A.JPG"])
     assert first_missing(root, ["a.jpg"]) is None
+
+
+def test_images_below_a_folder_are_sorted_and_the_rest_is_counted(make_files, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
+    caplog.set_level(logging.INFO, "reid")
+    root = make_files(
+        "b.jpg", "a/z.PNG", "a/b/c.jpeg", "a-b.jpg", "notes.txt", "a/x.bmp", ".h.jpg", ".git/y.jpg"
+    )
+    (root / "circle").symlink_to(root)
+    assert images_below(root) == ["a-b.jpg", "a/b/c.jpeg", "a/z.PNG", "b.jpg"]
+    assert f"2 files in {root} are no .jpg, .jpeg, .png" in caplog.text
+
+
+def test_a_folder_without_images_is_refused(make_files):
+    with pytest.raises(InputError, match=r"must hold \.jpg, \.jpeg, \.png files, .* has none"):
+        images_below(make_files("notes.txt"))
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out(make_files, monkeypatch):
+    root, scandir = make_files("a.jpg", "b/c.jpg"), os.scandir
+
+    def listed(path):
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    with pytest.raises(PermissionError):
+        images_below(root)
