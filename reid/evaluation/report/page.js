@@ -4,8 +4,10 @@ const place = document.getElementById("queries");
 const status = document.getElementById("status");
 const buttons = [...document.querySelectorAll("[data-filter]")];
 const choosers = [...document.querySelectorAll("select")];
+// The lists by model: those shown are moved, so later the document has them in another order.
 const queries = [...place.children].map((element) => ({
   element,
+  lists: [...element.querySelectorAll(".list")],
   right: element.dataset.right,
   precision: element.dataset.ap.split(" ").map(Number),
 }));
@@ -40,8 +42,7 @@ function writeState(change) {
   location.hash = new URLSearchParams({ ...readState(), ...change });
 }
 
-function showLists(element, { before, after }) {
-  const lists = [...element.querySelectorAll(".list")];
+function showLists(lists, { before, after }) {
   lists.forEach((list, number) => {
     list.hidden = number !== before && number !== after;
   });
@@ -57,8 +58,8 @@ function show() {
   for (const chooser of choosers) chooser.value = state[chooser.id];
   const shown = FILTERS[state.filter](state);
   for (const { element } of queries) element.hidden = true;
-  for (const { element } of shown) {
-    showLists(element, state);
+  for (const { element, lists } of shown) {
+    showLists(lists, state);
     element.hidden = false;
     place.append(element);
   }
