@@ -3,6 +3,7 @@
 import logging
 import time
 import traceback
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -123,11 +124,12 @@ def extract(
 
     for number in range(num_done):
         note(parts.read(number))
-    new = make_parts(model, preprocessing, images, device, settings, num_done)
     try:
-        for number, part in enumerate(new, num_done):
-            parts.write(number, part)
-            note(part)
+        # Closed, so that the bar is ended before an error is told.
+        with closing(make_parts(model, preprocessing, images, device, settings, num_done)) as new:
+            for number, part in enumerate(new, num_done):
+                parts.write(number, part)
+                note(part)
     except InputError as error:
         # The frames hold the workers' loader in a cycle; collected late, it waits 5 s for each of them.
         traceback.clear_frames(error.__traceback__)

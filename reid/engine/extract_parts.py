@@ -1,6 +1,6 @@
 """Features of a list of images, some thousand images at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal
@@ -62,7 +62,7 @@ def make_parts(
     device: torch.device,
     settings: ExtractSettings,
     num_done: int,
-) -> Iterator[Part]:
+) -> Generator[Part, None, None]:
     """The parts behind the ``num_done`` first ones, in order; the images of the next are read meanwhile.
 
     Batches are those that they are where ``num_done`` is 0.
