@@ -1,6 +1,7 @@
 """Features on the command line: a file that other tools read, or one line and nothing."""
 
 import json
+import shlex
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import torch
 from full_disk import full_disk
 from peers import SHARED
-from scripts import load_script, run_script
+from scipy.io import savemat
+from scripts import ROOT, load_script, run_script
 from small import draw_people
 
 from reid.data import load_market1501
@@ -190,6 +192,24 @@ def test_a_full_disk_is_one_line(run, folder, tmp_path):
         result = run(*words(folder, folder / "data", tmp_path / "f.npz"))
     assert_refused(result, "File too large")
     assert not (tmp_path / "f.npz").exists()
+
+
+def test_the_commands_of_the_readme_run(run, folder, tmp_path, monkeypatch):
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Feature files")[1]
+    lines = [line for line in section.split("## ")[0].splitlines() if line.startswith("python tools/")]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "osnet.pth").symlink_to(folder / "model.pth")
+    assert len(lines) == 4
+    for line in lines:
+        _, tool, *options = shlex.split(line.replace("/data", str(folder / "data")))
+        if "other_model.mat" in options:
+            sides = {side: np.load(tmp_path / f"{side}.npz") for side in ("query", "gallery")}
+            names = {"features": "f", "pids": "label", "camids": "cam"}
+            both = {f"{side}_{names[key]}": sides[side][key] for side in sides for key in names}
+            savemat(tmp_path / "other_model.mat", both)
+        result = run(*options, tool=tool.removeprefix("tools/").removesuffix(".py"))
+        assert result.code == 0, result.err
+    assert "these less against: +0.0 mAP" in result.out
 
 
 def test_help_shows_an_example(run):
