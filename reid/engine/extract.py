@@ -111,6 +111,36 @@ def extract(
         _job(model, preprocessing, images.records, device, settings), resume=settings.resume
     )
     start = time.perf_counter()
+    rows, unreadable = _complete(parts, num_done, model, preprocessing, images, device, settings)
+    seconds = time.perf_counter() - start
+    kept = images.records.select(np.concatenate(rows))
+    if not len(kept):
+        parts.remove()
+        raise InputError(f"no image of {images.title} can be read; the first: {unreadable[0].reason}")
+    feats = _joined(parts, [number for number, own in enumerate(rows) if len(own)], len(kept))
+    write_features(out, FeatureSet(feats, *map(torch.from_numpy, (kept.pids, kept.camids))), kept.paths)
+    parts.remove()
+    return Extraction(
+        title=images.title,
+        num_images=len(kept),
+        width=feats.shape[1],
+        flip=settings.flip,
+        skipped=tuple(reason for _, reason in unreadable),
+        num_new=sum(map(len, rows[num_done:])),
+        seconds=seconds,
+    )
+
+
+def _complete(
+    parts: Parts,
+    num_done: int,
+    model: ReIDModel,
+    preprocessing: Preprocessing,
+    images: ImageList,
+    device: torch.device,
+    settings: ExtractSettings,
+) -> tuple[list[NDArray[np.int64]], list[Unreadable]]:
+    """Make and keep the parts that are missing; give the rows of every part, and all unreadable images."""
     rows: list[NDArray[np.int64]] = []
     unreadable: list[Unreadable] = []
 
@@ -134,23 +164,7 @@ def extract(
         # The frames hold the workers' loader in a cycle; collected late, it waits 5 s for each of them.
         traceback.clear_frames(error.__traceback__)
         raise
-    seconds = time.perf_counter() - start
-    kept = images.records.select(np.concatenate(rows))
-    if not len(kept):
-        parts.remove()
-        raise InputError(f"no image of {images.title} can be read; the first: {unreadable[0].reason}")
-    feats = _joined(parts, [number for number, own in enumerate(rows) if len(own)], len(kept))
-    write_features(out, FeatureSet(feats, *map(torch.from_numpy, (kept.pids, kept.camids))), kept.paths)
-    parts.remove()
-    return Extraction(
-        title=images.title,
-        num_images=len(kept),
-        width=feats.shape[1],
-        flip=settings.flip,
-        skipped=tuple(reason for _, reason in unreadable),
-        num_new=sum(map(len, rows[num_done:])),
-        seconds=seconds,
-    )
+    return rows, unreadable
 
 
 def _job(

@@ -18,7 +18,7 @@ class ImageList:
     """Images in the order in which their features are wanted.
 
     Args:
-        name: Of the data set, which tells whose cameras they are; empty for a folder.
+        name: Of the data set, which tells whose cameras they are, or of the folder.
         title: What results call it, with the split.
         records: The images.
     """
@@ -54,7 +54,7 @@ def read_image_list(images: str, root: Path, split: str = "all", trial: int | No
             raise InputError(f"a folder has no splits, got {split} of {folder}; name the folder of the split")
         paths = images_below(folder)
         unknown = np.full(len(paths), UNKNOWN, np.int64)
-        return ImageList("", str(folder), Records(folder, np.array(paths, str), unknown, unknown))
+        return ImageList(str(folder), str(folder), Records(folder, np.array(paths, str), unknown, unknown))
     dataset = load_dataset(images, root, train=split in ("all", "train"), test=split != "train")
     records = _records_of(dataset, split, trial)
     if len(records) == 0:

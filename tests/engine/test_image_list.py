@@ -20,7 +20,7 @@ def test_a_folder_is_its_images_and_those_below_of_unknown_identity(people):
     names = sorted(path.relative_to(people).as_posix() for path in people.rglob("*.jpg"))
     assert found.records.paths.tolist() == names
     assert set(found.records.pids) == set(found.records.camids) == {-1}
-    assert (found.name, found.title, found.records.root) == ("", str(people), people)
+    assert (found.name, found.title, found.records.root) == (str(people), str(people), people)
 
 
 def test_identity_folders_tell_identities_where_they_are_named_so(tmp_path):
