@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SEED = 0
 TRAINED_BY = 39  # rows a list at least, below which faiss calls its centre badly placed
 TRAINED_FROM = 64  # rows a list at most: more move the centres little
-PROBED = 16  # one list of so many is looked at
+PROBED = 8  # one list of so many is looked at
 PROBED_AT_LEAST = 8
 LINKS = 32  # of a row in the graph
 BUILD_WIDTH = 80  # candidates kept while a row is linked
@@ -31,7 +31,7 @@ ADDED = 1 << 16  # rows given to faiss at a time
 class ApproximateIndex:
     """A gallery of G rows in lists around centres (``ivf``), or as a graph of neighbours (``hnsw``).
 
-        ivf    sqrt(G) lists, by k-means on 64 rows a list; the max(8, lists / 16) nearest lists are searched
+        ivf    sqrt(G) lists, by k-means on 64 rows a list; the max(8, lists / 8) nearest lists are searched
         hnsw   a graph of 32 links a row; searched with max(128, 2 k) candidates
 
     The same gallery gives the same index: seeds are fixed, and the graph is built by one thread, because the

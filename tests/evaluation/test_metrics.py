@@ -199,14 +199,15 @@ def test_random_cases_of_every_shape_agree_with_the_plain_loops(run):
     random = np.random.default_rng(0)
     for seed in range(60):
         num_query, num_gallery = random.integers(1, 9), random.integers(1, 30)
-        case = random_case(seed, num_query=num_query, num_gallery=num_gallery, ties=seed % 3 > 0)
+        metric, has_ties = ("cosine", "euclidean")[seed % 2], seed % 3 > 0
+        case = random_case(seed, num_query=num_query, num_gallery=num_gallery, ties=has_ties, metric=metric)
         columns = [column.tolist() for column in case]
-        lists = naive_ranked_lists(*columns)
+        lists = naive_ranked_lists(*columns, metric)
         if not any(case[3][j] == pid for pid, ranked in zip(case[2], lists, strict=True) for j in ranked):
             with pytest.raises(ValueError, match=f"none of {num_query} queries has one"):
-                run(case)
+                run(case, metric=metric)
             continue
-        result, expected = run(case, chunk_size=3), naive_retrieval(*columns)
+        result, expected = run(case, metric=metric, chunk_size=3), naive_retrieval(*columns, metric)
         aps = [math.nan if ap is None else ap for ap in expected["average_precision"]]
         np.testing.assert_allclose(result.average_precision, aps, atol=1e-6)
         np.testing.assert_allclose(result.cmc, expected["cmc"], atol=1e-6)

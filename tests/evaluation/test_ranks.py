@@ -31,8 +31,10 @@ def test_toy_row():
 @both
 @pytest.mark.parametrize("tile", [1, 3, 20, 64])
 @pytest.mark.parametrize("levels", [1, 3, 1000], ids=["all equal", "ties", "distinct"])
-def test_agrees_with_sorting_whatever_the_tile(monkeypatch, count, tile, levels):
+@pytest.mark.parametrize("pairs", [5, 1 << 27])
+def test_agrees_with_sorting_whatever_the_tile(monkeypatch, count, tile, levels, pairs):
     monkeypatch.setattr(ranks, "TILE", tile)
+    monkeypatch.setattr(ranks, "PAIRS", pairs)
     random = np.random.default_rng(levels)
     for _ in range(10):
         row = torch.from_numpy(random.integers(-levels, levels, 20).astype(np.float32))

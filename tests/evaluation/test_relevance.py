@@ -30,13 +30,18 @@ def test_each_query_may_have_candidates_of_its_own():
 
 
 @pytest.mark.parametrize("num_ids", [1, 4, 30])
-def test_the_index_finds_what_relevance_tells(num_ids):
+def test_the_index_finds_and_counts_what_relevance_tells(monkeypatch, num_ids):
+    monkeypatch.setattr("reid.evaluation.relevance.QUERIES", 7)
     random = torch.Generator().manual_seed(num_ids)
     pids, gallery_pids = (torch.randint(0, num_ids, (n,), generator=random) for n in (25, 40))
     camids, gallery_camids = (torch.randint(-1, 3, (n,), generator=random) for n in (25, 40))
     pids[::5] = -1
     is_match, is_junk = relevance(pids, camids, gallery_pids, gallery_camids)
-    found = IdentityIndex(gallery_pids, gallery_camids).find(pids, camids)
+    index = IdentityIndex(gallery_pids, gallery_camids)
+    num_matches, num_junk = index.count(pids, camids)
+    assert num_matches.tolist() == is_match.sum(dim=1).tolist()
+    assert num_junk.tolist() == is_junk.sum(dim=1).tolist()
+    found = index.find(pids, camids)
     for i, (matches, junk) in enumerate(found):
         assert matches.tolist() == is_match[i].nonzero().squeeze(1).tolist()
         assert junk.tolist() == is_junk[i].nonzero().squeeze(1).tolist()

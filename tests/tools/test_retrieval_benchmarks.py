@@ -35,7 +35,7 @@ def run(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words", "titles"),
     [
-        ("evaluation", [], ["faiss.knn, k = 50", "evaluate_retrieval"]),
+        ("evaluation", [], ["faiss.knn, k = 50", "evaluate_retrieval", "evaluate_retrieval, faiss"]),
         ("rerank", [], ["sparse", "dense"]),
         ("rerank", ["--sparse-only"], ["sparse"]),
     ],
