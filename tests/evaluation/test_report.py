@@ -255,7 +255,8 @@ def test_what_became_of_the_queries_is_told(report):
         (
             {"num_ranked": 5000, "num_evaluated": 5000},
             "5 of 5,000 queries are on this page: all of these, the 5 of lowest average precision under"
-            " + DenoiseRep fused, and an even spread of the others; 4,995 are left out.",
+            " + DenoiseRep fused, and an even spread of the others; 4,995 are left out."
+            " The counts below are of this page.",
         ),
         (
             {"num_ranked": 5000, "num_evaluated": 5000, "num_became_right": 1000},
@@ -309,6 +310,8 @@ def test_coinciding_curves_are_told_apart_by_width_and_dashes(report):
     assert widths == sorted(widths, reverse=True)
     assert len(set(widths)) == 3
     assert "stroke-dasharray" not in lines[0].attributes
+    # In widths of the line, as matplotlib draws them.
+    assert lines[1].attributes["stroke-dasharray"] == "12.0 6.0"
     assert len({line.attributes.get("stroke-dasharray") for line in lines}) == 3
     style = next(page_of(report).all("style")).text
     assert all(f"--line{number}:{colour};" in style for number, colour in enumerate(COLOURS))

@@ -48,7 +48,7 @@ def _shown(report: Report) -> str:
         kinds.insert(0, "all of these" if seen == changed else f"{seen:,} of these {changed:,}")
     return (
         f"{shown:,} of {ranked:,} queries are on this page: {', '.join(kinds)}, and an even spread of the"
-        f" others; {ranked - shown:,} are left out."
+        f" others; {ranked - shown:,} are left out. The counts below are of this page."
     )
 
 
