@@ -37,7 +37,7 @@ class Extraction:
         num_images: How many have a feature.
         width: Numbers a feature.
         flip: As in the settings.
-        skipped: Why each of the others could not be read, with its file.
+        skipped: The path in the list of each of the others, and why it cannot be read.
         num_new: Images that were embedded now, not taken from an interrupted extraction.
         seconds: For them.
     """
@@ -46,7 +46,7 @@ class Extraction:
     num_images: int
     width: int
     flip: bool
-    skipped: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
     num_new: int
     seconds: float
 
@@ -72,7 +72,7 @@ class Extraction:
             "width": self.width,
             "flip": self.flip,
             "num_skipped": len(self.skipped),
-            "skipped": list(self.skipped),
+            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
             "num_new": self.num_new,
             "seconds": self.seconds,
             "images_per_second": self.rate,
@@ -125,7 +125,7 @@ def extract(
         num_images=len(kept),
         width=feats.shape[1],
         flip=settings.flip,
-        skipped=tuple(reason for _, reason in unreadable),
+        skipped=tuple((str(images.records.paths[row]), reason) for row, reason in unreadable),
         num_new=sum(map(len, rows[num_done:])),
         seconds=seconds,
     )

@@ -1,5 +1,6 @@
 """Feature files: ours to the bit, those of other projects, and one line for what is neither."""
 
+import os
 import pickle
 import struct
 import zipfile
@@ -180,6 +181,7 @@ def test_a_dictionary_of_tensors_and_lists(tmp_path):
         ({"features": FEATS[:0], "pids": [], "camids": []}, "at least one row"),
         ({"features": FEATS[:, :0]}, "got float32 of shape (4, 0)"),
         ({"features": FEATS.astype(int)}, "got int64 of shape"),
+        ({"features": FEATS.astype(np.longdouble)}, "in float16, float32 or float64"),
         ({"features": FEATS.astype(complex)}, "got complex128 of shape"),
         ({"features": FEATS.astype(str)}, "got <U"),
         ({"features": np.where(FEATS > 1, np.nan, FEATS)}, "2 of 4 rows hold NaN"),
@@ -266,6 +268,8 @@ def test_damaged_bytes_are_refused(tmp_path):
 def test_other_endings_pipes_and_lists_are_refused(tmp_path):
     (tmp_path / "f.csv").write_text("1,2\n")
     assert "must end in .npz, .mat, .pt, .pth" in refused(tmp_path / "f.csv")
+    os.mkfifo(tmp_path / "pipe.npz")
+    assert "is a device or a pipe" in refused(tmp_path / "pipe.npz")
     assert "must hold a dictionary of tensors, got list" in refused(pt(tmp_path, [torch.ones(2, 2)]))
     assert "got dict" in refused(pt(tmp_path, columns(features={"a": 1}, pids=PIDS, camids=CAMIDS)))
 

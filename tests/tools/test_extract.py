@@ -113,9 +113,10 @@ def test_corrupt_images_are_refused_or_skipped_and_named(run, folder, tmp_path):
     assert "2 images cannot be read and are left out" in result.out
     figures = json.loads((tmp_path / "f.json").read_text())
     assert figures["num_skipped"] == len(figures["skipped"]) == 2
-    for row, reason in zip((2, 5), figures["skipped"], strict=True):
-        assert str(images / f"{row}.jpg") in reason
-        assert f"skipped: {reason}" in result.err
+    for row, image in zip((2, 5), figures["skipped"], strict=True):
+        assert image["path"] == f"{row}.jpg"
+        assert str(images / f"{row}.jpg") in image["reason"]
+        assert f"skipped: {image['reason']}" in result.err
     with np.load(out) as arrays:
         assert arrays["paths"].tolist() == ["0.jpg", "1.jpg", "3.jpg", "4.jpg"]
 
