@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.io import loadmat, whosmat
-from scipy.io.matlab import MatReadError
 from torch import Tensor
 
+from reid.evaluation.mat_file import find_matrices, read_matrix
 from reid.utils import InputError
 
 Array = NDArray[Any]
@@ -39,7 +38,6 @@ UNREADABLE = (
     zlib.error,
     zipfile.BadZipFile,
     pickle.UnpicklingError,
-    MatReadError,
 )
 NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 MOST_PACKED = 1100  # times smaller than its content; deflate reaches 1032
@@ -134,16 +132,15 @@ def _read_npy(path: Path, name: str) -> Array:
 
 def _open_mat(path: Path) -> ArrayFile:
     try:
-        with path.open("rb") as file:
-            names = tuple(name for name, _, _ in whosmat(file))
+        matrices = find_matrices(path)
     except NotImplementedError as error:
         raise InputError(f"{path} is a MATLAB 7.3 file, which is not read; save it with '-v7'") from error
 
     def read(name: str) -> Any:
-        with _refusing(path), path.open("rb") as file:
-            return loadmat(file, variable_names=[name])[name]
+        with _refusing(path):
+            return read_matrix(path, matrices[name])
 
-    return ArrayFile(path, names, read)
+    return ArrayFile(path, tuple(matrices), read)
 
 
 def _open_torch(path: Path) -> ArrayFile:

@@ -89,4 +89,4 @@ def as_paths(value: Any, count: int, at: str) -> NDArray[np.str_]:
 def _kind(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} of shape {value.shape}"
-    return type(value).__name__
+    return "another thing" if value is None else type(value).__name__

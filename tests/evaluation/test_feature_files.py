@@ -205,6 +205,7 @@ def test_a_dictionary_of_tensors_and_lists(tmp_path):
         ({"pids": np.array([2**63, 0, 0, 0], np.uint64)}, "in 64 bits, got 9223372036854775808"),
         ({"camids": [0, 1, -2, 0]}, "must be -1 (unknown) or more, in 64 bits, got -2"),
         ({"pids": np.zeros(4, [("id", int)])}, "whole numbers"),
+        ({"pids": np.zeros(4, [("ü", int)])}, "must be a plain array of numbers"),
     ],
 )
 def test_wrong_columns_are_refused_in_one_line(tmp_path, changes, message):
@@ -236,6 +237,8 @@ def test_files_that_are_none_are_refused(tmp_path, suffix):
     ):
         path.write_bytes(content)
         assert "no readable feature file" in refused(path) or "is refused" in refused(path)
+    path.write_bytes(b"")
+    assert "it is empty" in refused(path)
     path.unlink()
     path.mkdir()
     assert "is a folder" in refused(path)
