@@ -72,15 +72,28 @@ class ListedRanks:
         queries = torch.from_numpy(rows)
         scores, indices = self._index.nearest(self._query[queries], self.length)
         errors = self._errors(queries, scores[:, -1])
-        is_match = self._relevance(queries, indices)[0]
+        is_match, _ = self._relevance(queries, indices)
         is_told = torch.from_numpy(num_matches) == is_match.sum(dim=1)
         if self.length < len(self._gallery):
-            worst = scores.masked_fill(~is_match, torch.inf).amin(dim=1)
-            is_told &= worst > scores[:, -1] + 4 * errors
-        queries, scores, indices = queries[is_told], scores[is_told], indices[is_told]
+            last = scores.masked_fill(~is_match, torch.inf).amin(dim=1)
+            is_told &= last > scores[:, -1] + 4 * errors
+        found: list[Rows | None] = [None] * len(rows)
+        if is_told.any():
+            tables = (table[is_told] for table in (queries, scores, indices, is_match, 4 * errors))
+            for place, ranks in zip(is_told.nonzero().squeeze(1).tolist(), self._rank(*tables), strict=True):
+                found[place] = ranks
+        return found
 
-        is_near = _near_a_match(scores, is_match[is_told], 4 * errors[is_told])
-        places, columns = is_near.nonzero(as_tuple=True)
+    def _rank(
+        self, queries: Tensor, scores: Tensor, indices: Tensor, is_match: Tensor, reach: Tensor
+    ) -> list[Rows]:
+        """Rank all matches (B, K) of lists that hold them; products within ``reach`` (B,) are unsure."""
+        # What is surely behind the last match has no part in its rank.
+        last = scores.masked_fill(~is_match, torch.inf).amin(dim=1)
+        width = int((scores >= (last - reach)[:, None]).sum(dim=1).max())
+        scores, indices, is_match = scores[:, :width].clone(), indices[:, :width], is_match[:, :width]
+
+        places, columns = _near_a_match(scores, is_match, reach).nonzero(as_tuple=True)
         first, second = queries[places].numpy(), indices[places, columns].numpy()
         again = pair_similarity(self._query, first, second, self._metric, self._gallery)
         scores[places, columns] = torch.from_numpy(again)
@@ -88,12 +101,7 @@ class ListedRanks:
 
         is_match, is_junk = self._relevance(queries, indices)
         ranks = (~is_junk).cumsum(dim=1).numpy()
-        found: list[Rows | None] = [None] * len(rows)
-        for place, row, column in zip(
-            is_told.nonzero().squeeze(1).tolist(), ranks, is_match.numpy(), strict=True
-        ):
-            found[place] = row[column]
-        return found
+        return [row[is_here] for row, is_here in zip(ranks, is_match.numpy(), strict=True)]
 
     def _errors(self, queries: Tensor, last: Tensor) -> Tensor:
         """The bound e of each query's products, (B,)."""

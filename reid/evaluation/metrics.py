@@ -22,6 +22,7 @@ from reid.utils import InputError, unknown_choice
 
 BACKENDS = ("torch", "faiss")
 MAX_PAIRS = 1 << 27  # similarities held at a time
+WORTH_LISTING = 0.5  # share of a chunk's queries that lists must tell, or all that are left are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +164,10 @@ def _check_backend(backend: str, device: str | torch.device | None, reranking: R
 def _score_listed(
     scores: NDArray[np.float64], lists: ListedRanks, rows: Rows, counts: NDArray[np.int64], chunk_size: int
 ) -> Rows:
-    """Fill in the scores (Q, 3) of the queries ``rows`` whose lists tell them; return the others."""
+    """Fill in the scores (Q, 3) of the queries ``rows`` whose lists tell them; return the others.
+
+    Counting costs about as much as listing, so lists that tell few are given up after a chunk.
+    """
     is_left = np.ones(len(scores), bool)
     listed = rows[counts[rows] <= lists.length]
     for start in range(0, len(listed), chunk_size):
@@ -171,6 +175,8 @@ def _score_listed(
         for row, ranks in zip(part.tolist(), lists.find(part, counts[part]), strict=True):
             if ranks is not None:
                 scores[row], is_left[row] = _score_ranks(ranks), False
+        if is_left[part].mean() > 1 - WORTH_LISTING:
+            break
     return rows[is_left[rows]]
 
 

@@ -146,3 +146,21 @@ def test_queries_that_lists_do_not_tell_are_counted(metric):
     )
     np.testing.assert_allclose(torch_result.average_precision, faiss_result.average_precision, atol=1e-6)
     np.testing.assert_allclose(torch_result.cmc, faiss_result.cmc, atol=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "chunks"), [(0.1, 4), (100.0, 1)])
+def test_lists_that_tell_few_are_given_up_after_a_chunk(monkeypatch, noise, chunks):
+    monkeypatch.setattr(listed_ranks, "LENGTH", 50)
+    seen, find = [], ListedRanks.find
+
+    def watched(self, rows, num_matches):
+        seen.append(len(rows))
+        return find(self, rows, num_matches)
+
+    monkeypatch.setattr(ListedRanks, "find", watched)
+    centres, pids = draw(0, 40, 16), torch.arange(40)
+    query, gallery = centres + noise * draw(1, 40, 16), centres.repeat(20, 1) + noise * draw(2, 800, 16)
+    columns = query, gallery, pids, pids.repeat(20), torch.zeros(40).long(), torch.ones(800).long()
+    result = evaluate_retrieval(*columns, backend="faiss", chunk_size=10)
+    assert seen == [10] * chunks
+    assert result.mean_ap == pytest.approx(evaluate_retrieval(*columns).mean_ap, abs=1e-9)
