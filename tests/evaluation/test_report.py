@@ -64,14 +64,24 @@ def test_tables_are_tables(report):
     assert second.one("td").text == "1.5"
 
 
+def test_without_a_table_the_rest_is_shown(report):
+    page = page_of(replace(report, tables=[]))
+    assert not list(page.all("table"))
+    assert len(list(page.all("article"))) == 5
+
+
 def test_a_table_that_is_none_is_refused(report):
     with pytest.raises(ValueError, match=r"each row must have 2 cells like the header, got 1"):
         render(replace(report, tables=[Table("", ["model", "mAP"], [["alone"]])]))
 
 
-def test_notes_stand_below_the_tables(report):
-    page = page_of(replace(report, notes=["one", "two"]))
-    assert [item.text for item in next(page.all("ul", class_="notes")).all("li")] == ["one", "two"]
+def test_notes_stand_below_the_comparison(report):
+    detail = Table("a detail", ["model"], [["one"]])
+    page = page_of(replace(report, tables=[*report.tables, detail], notes=["one", "two"]))
+    figures = page.one("section", **{"aria-labelledby": "figures"})
+    parts = [node for node in figures.all() if node.tag in ("table", "li")]
+    assert [node.tag for node in parts] == ["table", "li", "li", "table"]
+    assert [node.text for node in parts if node.tag == "li"] == ["one", "two"]
 
 
 def test_text_is_escaped_everywhere(report, tmp_path):

@@ -114,8 +114,8 @@ class Report:
         dataset: The data set, as results call it.
         backbone: The name that all models share.
         protocol: One line that says what the figures can be compared with.
-        tables: In the order of the page.
-        notes: Lines that the tables must be read with.
+        tables: The comparison, then those of its details.
+        notes: Lines that the comparison must be read with.
         metric: ``cosine`` or ``euclidean``.
         models: Baseline first; at least one.
         queries: Those that are shown, in the order of the data set.

@@ -28,6 +28,7 @@ def render(report: Report) -> str:
     """
     thumbnails, script = Thumbnails(report.images), _read("page.js")
     queries = query_articles(report, thumbnails)
+    tables = [table_as_html(table) for table in report.tables]
     colours = "".join(f"--line{number}:{colour};" for number, colour in enumerate(COLOURS))
     return Template(_read("page.html")).substitute(
         title=escape(f"{report.dataset}: {report.backbone}"),
@@ -38,7 +39,8 @@ def render(report: Report) -> str:
         dataset=escape(report.dataset),
         backbone=escape(report.backbone),
         protocol=escape(report.protocol),
-        tables="".join(table_as_html(table) for table in report.tables),
+        comparison="".join(tables[:1]),
+        details="".join(tables[1:]),
         notes=_items(report.notes),
         curves=cmc_figure(report.models),
         curve_words=escape(curve_words(report)),
