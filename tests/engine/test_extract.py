@@ -74,7 +74,8 @@ def test_the_file_holds_each_image_s_feature_labels_and_path_in_order(model, ima
     assert saved.paths.tolist() == images.records.paths.tolist()
     assert (found.num_images, found.width, found.num_new, found.skipped) == (29, model.dim, 29, ())
     assert found.rate == pytest.approx(29 / found.seconds)
-    assert ("flip" if flip else "no flip") in found.as_text()
+    assert (", flip" if flip else ", no flip") in found.as_text()
+    assert found.as_dict()["flip"] is flip
     assert [path.name for path in tmp_path.iterdir()] == ["f.npz"]
 
 
