@@ -26,12 +26,12 @@ def toy(tmp_path):
     """By hand: angles to the query (1, 0) grow down the gallery.
 
     Query 0, identity 7, camera 0. Ranked: distractor, [junk: own camera], match, [unknown], other, match:
-    matches at ranks 2 and 4, AP = (1/2 + 2/4) / 2 = 1/2, INP = 2/4. Query 1, identity 9: no image of it.
+    matches at ranks 2 and 4, AP = (1/2 + 2/4) / 2 = 1/2, INP = 2/4. Queries 1 and 2: no image of them.
     """
     angles = np.deg2rad([0, 10, 20, 30, 40, 50])
     gallery = np.stack([np.cos(angles), np.sin(angles)], axis=1) * 3
     return read_sides(
-        save(tmp_path / "q.npz", [[1.0, 0.0], [0.0, 1.0]], [7, 9], [0, 0]),
+        save(tmp_path / "q.npz", [[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], [7, 9, 11], [0, 0, 0]),
         save(tmp_path / "g.npz", gallery, [0, 7, 7, -1, 8, 7], [1, 0, 1, 2, 0, 2]),
         None,
     )
@@ -54,9 +54,9 @@ def test_a_toy_case_by_hand(tmp_path):
     assert figures["cmc"] == [0.0] + [1.0] * 49
     counts = {name: value for name, value in figures.items() if name.startswith("num")}
     assert counts == {
-        "num_query": 2,
+        "num_query": 3,
         "num_evaluated": 1,
-        "num_without_match": 1,
+        "num_without_match": 2,
         "num_gallery": 5,
         "num_distractors": 2,
         "num_junk": 1,
@@ -66,7 +66,7 @@ def test_a_toy_case_by_hand(tmp_path):
     assert cells(lines[2]) == ["these", "50.0%", "50.0%", "0.0%", "100.0%", "100.0%"]
     assert lines[3] == (
         f"protocol: {tmp_path / 'q.npz'} against {tmp_path / 'g.npz'}, cosine metric, no re-ranking,"
-        " 2 queries, 1 of them evaluated, 1 without a match, 5 gallery images, 2 of them of no query's"
+        " 3 queries, 1 of them evaluated, 2 without a match, 5 gallery images, 2 of them of no query's"
         " identity, 1 more of unknown identity left out"
     )
     assert len(lines) == 4

@@ -1,6 +1,7 @@
 """Extraction into a feature file: what it holds, what is skipped, and going on to the same bits."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -130,6 +131,15 @@ def test_after_an_interruption_it_ends_with_the_file_of_an_uninterrupted_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.npz", "whole.npz"]
 
 
+def test_it_can_be_interrupted_again(model, images, tmp_path):
+    out, whole = tmp_path / "f.npz", tmp_path / "whole.npz"
+    run(model, images, whole)
+    stopped_at(1, model, images, out)
+    stopped_at(1, model, images, out, resume=True)
+    assert run(model, images, out, resume=True).num_new == 5
+    assert out.read_bytes() == whole.read_bytes()
+
+
 def test_after_a_stop_behind_the_last_part_nothing_is_embedded_again(model, images, tmp_path, monkeypatch):
     out, whole = tmp_path / "f.npz", tmp_path / "whole.npz"
     run(model, images, whole)
@@ -164,6 +174,19 @@ def test_a_mix_up_of_extractions_is_refused(model, images, tmp_path):
     ):
         with pytest.raises(InputError, match=f"with other {changed}; repeat that one"):
             run(*arguments, out, resume=True, **options)
+    pooled = new_model()
+    pooled.spec = replace(pooled.spec, neck_feat="after")
+    moved = replace(images, records=replace(images.records, root=tmp_path))
+    prepared = replace(PREPARE, interpolation="bicubic")
+    resumed = replace(SETTINGS, resume=True)
+    for changed, arguments in (
+        ("model", (pooled, PREPARE, images, out, CPU)),
+        ("preparation of images", (model, prepared, images, out, CPU)),
+        ("folder of images", (model, PREPARE, moved, out, CPU)),
+        ("device", (model, PREPARE, images, out, torch.device("cuda"))),
+    ):
+        with pytest.raises(InputError, match=f"with other {changed}; repeat that one"):
+            extract(*arguments, resumed)
     with pytest.raises(InputError, match="go on with --resume, or delete it"):
         run(model, images, out)
     assert run(model, images, out, resume=True).num_images == 29
@@ -187,6 +210,7 @@ def test_an_unreadable_image_is_refused_by_name_and_no_file_is_left(model, damag
     with pytest.raises(InputError, match=rf"{broken.records.path(3).name} is not") as caught:
         run(model, broken, tmp_path / "f.npz", num_workers=workers)
     assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()  # though the error, which holds the frames, is still there
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
