@@ -58,7 +58,7 @@ def load_csv(path: Path, *, train: bool = True, test: bool = True) -> ReIDDatase
     trial = Trial(np.arange(len(query)), np.arange(len(query), len(testing)))
     warn_of_queries_without_match(str(path), test_records, trial)
     trials = (trial,) if len(query) and len(gallery) else ()
-    return ReIDDataset(path.name, path.stem, "train", train_records, test_records, trials)
+    return ReIDDataset(path.name, path.stem, "train", train_records, test_records, trials, first_camera=0)
 
 
 def _read_splits(table: Table) -> NDArray[np.int64]:

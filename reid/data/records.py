@@ -124,6 +124,7 @@ class ReIDDataset:
         train: Training images; identities as in the source, not yet relabelled.
         test: Images of the evaluation.
         trials: How query and gallery are drawn from ``test``; empty where there is no evaluation.
+        first_camera: The number that camera 0 has where the images come from.
     """
 
     name: str
@@ -132,3 +133,8 @@ class ReIDDataset:
     train: Records
     test: Records
     trials: tuple[Trial, ...]
+    first_camera: int = 1
+
+    def camera_number(self, camid: int) -> int:
+        """What people call a camera, the number in the file names or the list; -1 unknown."""
+        return UNKNOWN if camid == UNKNOWN else int(camid) + self.first_camera

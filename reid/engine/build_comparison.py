@@ -13,10 +13,13 @@ from reid.engine.compare import compare
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
 from reid.engine.over_seeds import average
+from reid.engine.report import write_report
 from reid.engine.run_folder import BASELINE, DENOISED
 from reid.models import ReIDModel
 from reid.models.inference import InferenceOptions
 from reid.utils import InputError, pick_device
+
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def compare_files(cfg: CfgNode, files: ModelFiles, *, pictures: bool) -> Tested:
     for name, comparison in comparisons.items() if pictures else ():
         folder = Path(cfg.OUTPUT_DIR, re.sub(r"[^\w.-]+", "_", name) if len(comparisons) > 1 else "")
         drawn = illustrate(comparison, evaluators[name], folder)
-        lines.append(f"pictures: {', '.join(map(str, drawn))}")
+        write_report(comparison, evaluators[name], folder / REPORT)
+        lines.append(f"report: {folder / REPORT}; pictures: {', '.join(map(str, drawn))}")
     figures: dict[str, Any] = {name: comparison.as_dict() for name, comparison in comparisons.items()}
     if len(figures) == 1:
         figures = figures.popitem()[1]

@@ -13,6 +13,7 @@ from reid.engine.comparison import Comparison, FeatureDifference, HardQuery, Row
 from reid.engine.evaluate import Evaluator
 from reid.engine.flags import flag_differences, relative_difference
 from reid.evaluation import (
+    FeatureSet,
     bootstrap_difference,
     count_flops,
     evaluate_camera_pairs,
@@ -99,10 +100,7 @@ def compare(
     if denoisers_by_layer(model):
         cosines = F.cosine_similarity(features[last].feats, features[first].feats)
         cosine = (float(cosines.mean()), float(cosines.min()))
-    pairs: dict[str, CameraPairs] = {
-        name: evaluate_camera_pairs(features[name], evaluator.dataset.trials, metric=evaluator.metric)
-        for name in dict.fromkeys((first, last))
-    }
+    pairs = {name: _evaluate_pairs(features[name], evaluator) for name in dict.fromkeys((first, last))}
     return Comparison(
         backbone=model.spec.name,
         rows=rows,
@@ -120,6 +118,13 @@ def _difference(a: Tensor, b: Tensor) -> FeatureDifference:
     return FeatureDifference(relative_difference(a, b), float((a - b).abs().mean() / b.abs().mean()))
 
 
+def _evaluate_pairs(features: FeatureSet, evaluator: Evaluator) -> CameraPairs:
+    """By the numbers that people give the cameras."""
+    dataset = evaluator.dataset
+    pairs = evaluate_camera_pairs(features, dataset.trials, metric=evaluator.metric)
+    return {(dataset.camera_number(a), dataset.camera_number(b)): pair for (a, b), pair in pairs.items()}
+
+
 def _find_hardest(rows: dict[str, Row], evaluator: Evaluator) -> list[HardQuery]:
     """The queries of the first trial with the lowest average precision under the last of ``rows``."""
     records, trial = evaluator.dataset.test, evaluator.dataset.trials[0]
@@ -131,7 +136,7 @@ def _find_hardest(rows: dict[str, Row], evaluator: Evaluator) -> list[HardQuery]
         HardQuery(
             path=str(records.paths[trial.query[place]]),
             pid=int(records.pids[trial.query[place]]),
-            camid=int(records.camids[trial.query[place]]),
+            camera=evaluator.dataset.camera_number(records.camids[trial.query[place]]),
             num_matches=int(matches[place]),
             average_precision={name: float(values[place]) for name, values in found.items()},
         )

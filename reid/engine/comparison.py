@@ -72,14 +72,14 @@ class HardQuery:
     Args:
         path: Of the image, below the data set's folder.
         pid: Its identity.
-        camid: Its camera; -1 unknown.
+        camera: The number of its camera; -1 unknown.
         num_matches: True matches in the gallery.
         average_precision: By the model's name, of the first row and the last.
     """
 
     path: str
     pid: int
-    camid: int
+    camera: int
     num_matches: int
     average_precision: dict[str, float]
 
@@ -96,8 +96,8 @@ class Comparison:
         weight_changes: |W'-W|/|W| by layer; empty without denoisers.
         protocol: One line that says what the figures can be compared with.
         inference: What each flag of inference does to the last model's features; empty in eager float32.
-        camera_pairs: Of the first row and the last, without re-ranking, by the row's name; empty where there
-            are no pairs, or too many.
+        camera_pairs: Of the first row and the last, without re-ranking, by the row's name, then by the
+            cameras' numbers; empty where there are no pairs, or too many.
         hardest: Queries of the first trial, the lowest average precision first.
     """
 
@@ -211,7 +211,7 @@ class Comparison:
             [
                 query.path,
                 query.pid,
-                "" if query.camid < 0 else query.camid,
+                "" if query.camera < 0 else query.camera,
                 query.num_matches,
                 *(f"{100 * query.average_precision[name]:.1f}" for name in names),
             ]

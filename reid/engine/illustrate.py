@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.data import Trial
+from reid.data import ReIDDataset, Trial
+from reid.data.records import UNKNOWN
 from reid.engine.comparison import Comparison, Row
 from reid.engine.evaluate import Evaluator
 from reid.evaluation import draw_cmc, draw_ranked_lists, prepare_features, ranked_lists, similarity
@@ -49,7 +50,7 @@ def illustrate(comparison: Comparison, evaluator: Evaluator, folder: Path) -> li
         lists,
         [records.path(int(q)) for q in queries],
         find_matches(row, queries, trial, evaluator),
-        [f"identity {records.pids[q]}{_camera(records.camids[q])}" for q in queries],
+        [f"identity {records.pids[q]}{_camera(evaluator.dataset, records.camids[q])}" for q in queries],
         f"{comparison.backbone} {name}: the first {NUM_MATCHES} of the ranked gallery",
         f"Below each match: rank, camera, {SCORES[evaluator.metric]}. Protocol: {comparison.protocol}",
     )
@@ -78,7 +79,7 @@ def find_matches(
         rows = [j for j in found if j >= 0]
         closeness = similarity(q[i : i + 1], g[rows], evaluator.metric)[0].tolist()
         captions = [
-            f"#{rank}{_camera(int(gallery.camids[j]))} {value:.3f}"
+            f"#{rank}{_camera(evaluator.dataset, int(gallery.camids[j]))} {value:.3f}"
             for rank, (j, value) in enumerate(zip(rows, closeness, strict=True), 1)
         ]
         paths = [evaluator.dataset.test.path(int(trial.gallery[j])) for j in rows]
@@ -87,6 +88,6 @@ def find_matches(
     return matches
 
 
-def _camera(camid: int) -> str:
-    """Cameras as people number them, from 1; nothing where the camera is unknown."""
-    return f" cam {camid + 1}" if camid >= 0 else ""
+def _camera(dataset: ReIDDataset, camid: int) -> str:
+    """Cameras as people number them; nothing where the camera is unknown."""
+    return "" if camid == UNKNOWN else f" cam {dataset.camera_number(camid)}"

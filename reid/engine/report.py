@@ -64,8 +64,9 @@ def collect_report(comparison: Comparison, evaluator: Evaluator) -> Report:
             Ranking(float(precision[number]), each)
             for precision, each in zip(precisions, matches, strict=True)
         ]
-        name, pid, camid = str(records.paths[image]), int(records.pids[image]), int(records.camids[image])
-        queries.append(Query(int(number) + 1, name, pid, camid, rankings))
+        name, pid = str(records.paths[image]), int(records.pids[image])
+        camera = evaluator.dataset.camera_number(records.camids[image])
+        queries.append(Query(int(number) + 1, name, pid, camera, rankings))
     names = {query.image for query in queries}
     names |= {match.image for query in queries for ranking in query.rankings for match in ranking.matches}
     return Report(
@@ -131,5 +132,6 @@ def _matches(
     lists: list[list[Match]] = [[] for _ in queries]
     for at, query, image, distance in zip(place, first, second, distances.tolist(), strict=True):
         is_right = bool(records.pids[image] == records.pids[query])
-        lists[at].append(Match(str(records.paths[image]), int(records.camids[image]), distance, is_right))
+        camera = evaluator.dataset.camera_number(records.camids[image])
+        lists[at].append(Match(str(records.paths[image]), camera, distance, is_right))
     return lists

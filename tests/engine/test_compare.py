@@ -107,22 +107,22 @@ def test_the_hardest_queries_are_those_of_the_lowest_average_precision(plainly, 
         place = paths.index(query.path)
         row = trial.query[place]
         assert query.average_precision == {BASELINE: before[place], FUSED: last[place]}
-        assert (query.pid, query.camid) == (records.pids[row], records.camids[row])
+        assert (query.pid, query.camera) == (records.pids[row], records.camids[row] + 1)
         right = records.pids[trial.gallery] == query.pid
-        assert query.num_matches == (right & (records.camids[trial.gallery] != query.camid)).sum()
+        assert query.num_matches == (right & (records.camids[trial.gallery] != records.camids[row])).sum()
 
 
 def test_pairs_of_cameras_are_told_of_the_first_row_and_the_last(plainly):
     assert list(plainly.camera_pairs) == [BASELINE, FUSED]
-    assert list(plainly.camera_pairs[FUSED]) == [(0, 1), (1, 0)]
+    assert list(plainly.camera_pairs[FUSED]) == [(1, 2), (2, 1)]  # as in the file names
     _, cameras, hardest = plainly.tables()
     assert cameras.title == (
         "mAP of + DenoiseRep fused by cameras, %, without re-ranking; in brackets less baseline, points"
     )
-    assert [row[0] for row in cameras.rows] == ["camera 0", "camera 1"]
+    assert [row[0] for row in cameras.rows] == ["camera 1", "camera 2"]
     assert hardest.title == "hardest queries of + DenoiseRep fused"
     rows = plainly.as_dict()["camera_pairs"][BASELINE]
-    assert [(row["query"], row["gallery"]) for row in rows] == [(0, 1), (1, 0)]
+    assert [(row["query"], row["gallery"]) for row in rows] == [(1, 2), (2, 1)]
     assert {"mAP", "R1", "num_query"} < set(rows[0])
 
 

@@ -85,7 +85,7 @@ def test_a_toy_case_by_hand(records):
         for query in report.queries
     }
     assert found == {name: list(lists) for name, lists in RANKED.items()}
-    assert [(query.number, query.pid, query.camid) for query in report.queries] == [(1, 1, 0), (2, 2, 0)]
+    assert [(query.number, query.pid, query.camera) for query in report.queries] == [(1, 1, 1), (2, 2, 1)]
     assert [query.became_right for query in report.queries] == [True, False]
     assert [query.became_wrong for query in report.queries] == [False, True]
     for query in report.queries:
@@ -105,7 +105,7 @@ def test_each_entry_has_its_distance_its_camera_and_whether_it_is_right(records)
                 pid, camid = labels[match.image]
                 apart = math.radians(angles[query.image][model] - angles[match.image][model])
                 assert match.distance == pytest.approx(1 - math.cos(apart), abs=1e-6)
-                assert (match.camid, match.is_right) == (camid, pid == query.pid)
+                assert (match.camera, match.is_right) == (-1 if camid == -1 else camid + 1, pid == query.pid)
 
 
 def test_euclidean_distances_are_no_squares(records):

@@ -86,7 +86,7 @@ def test_notes_stand_below_the_comparison(report):
 
 def test_text_is_escaped_everywhere(report, tmp_path):
     image = next(iter(report.images.values()))
-    ranking = Ranking(0.5, [Match(NASTY, 0, 0.1, True)])
+    ranking = Ranking(0.5, [Match(NASTY, 1, 0.1, True)])
     distances = report.models[0].distances
     page = page_of(
         replace(
@@ -97,7 +97,7 @@ def test_text_is_escaped_everywhere(report, tmp_path):
             tables=[Table(NASTY, [NASTY, "b"], [[NASTY, NASTY]])],
             notes=[NASTY],
             models=[Model(f"{NASTY}{number}", 0.5, np.ones(50), distances) for number in range(2)],
-            queries=[Query(1, NASTY, NASTY, 0, [ranking, ranking])],
+            queries=[Query(1, NASTY, NASTY, 1, [ranking, ranking])],
             images={NASTY: image},
             num_ranked=10,
         )
@@ -175,7 +175,7 @@ def test_an_entry_has_rank_mark_camera_and_distance(report):
 
 
 def test_a_query_of_unknown_camera_has_no_number(report):
-    query = replace(report.queries[0], camid=-1)
+    query = replace(report.queries[0], camera=-1)
     (article,) = page_of(replace(report, queries=[query])).all("article")
     assert article.one("h3").text == "Query 1: identity 11 stays right"
 

@@ -35,9 +35,9 @@ def hand_made_report(folder, **changes):
     for number, (name, (right, precisions)) in enumerate(OUTCOMES.items(), 1):
         rankings = []
         for is_right, precision in zip(right, precisions, strict=True):
-            pair = [Match("good", 1, 0.25, True), Match("bad", -1, 0.5, False)]
+            pair = [Match("good", 2, 0.25, True), Match("bad", -1, 0.5, False)]
             rankings.append(Ranking(precision, pair if is_right == "1" else pair[::-1]))
-        queries.append(Query(number, name, 10 + number, 0, rankings))
+        queries.append(Query(number, name, 10 + number, 1, rankings))
     distances = Distances(np.float32([0.1, 0.2]), np.float32([0.2, 0.8]), 5)
     cmc = np.linspace(0.5, 1, 50)
     report = Report(

@@ -99,6 +99,7 @@ def test_test_prints_three_rows_and_draws(run, trained):
     assert 0 <= figures["models"]["baseline"]["mAP"] <= 1
     assert (output / "cmc.png").exists()
     assert (output / "ranked_lists.png").exists()
+    assert "<!doctype html>" in (output / "report.html").read_text(encoding="utf-8").lower()
 
 
 def test_flags_of_inference_are_run_with_and_told_line_by_line(run, trained):

@@ -16,13 +16,13 @@ class Match:
 
     Args:
         image: A key of ``Report.images``.
-        camid: Its camera, from 0; -1 unknown.
+        camera: Its camera's number; -1 unknown.
         distance: To the query, in ``Report.metric``.
         is_right: Whether it shows the query's identity.
     """
 
     image: str
-    camid: int
+    camera: int
     distance: float
     is_right: bool
 
@@ -53,14 +53,14 @@ class Query:
         number: Its place among the queries of the trial, from 1.
         image: A key of ``Report.images``.
         pid: Its identity.
-        camid: Its camera, from 0; -1 unknown.
+        camera: Its camera's number; -1 unknown.
         rankings: One for each of ``Report.models``, in their order.
     """
 
     number: int
     image: str
     pid: int
-    camid: int
+    camera: int
     rankings: Sequence[Ranking]
 
     @property

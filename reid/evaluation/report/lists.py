@@ -18,7 +18,7 @@ def _article(query: Query, report: Report, thumbnails: Thumbnails) -> str:
     is_right = "".join("1" if ranking.is_right else "0" for ranking in query.rankings)
     # In full: queries are sorted by it, and the order must be that of the numbers.
     precision = " ".join(repr(float(ranking.average_precision)) for ranking in query.rankings)
-    camera = f", camera {query.camid + 1}" if query.camid >= 0 else ""
+    camera = f", camera {query.camera}" if query.camera >= 0 else ""
     title = f"Query {query.number}: identity {query.pid}{camera}"
     name = escape(query.image)
     lists = "".join(
@@ -45,7 +45,7 @@ def _ranking(number: int, model: str, ranking: Ranking, thumbnails: Thumbnails) 
 
 def _entry(rank: int, match: Match, thumbnails: Thumbnails) -> str:
     word, mark = MARKS[match.is_right]
-    camera = f"cam {match.camid + 1}" if match.camid >= 0 else ""
+    camera = f"cam {match.camera}" if match.camera >= 0 else ""
     return (
         f'<li class="{word}"><div class="thumb {thumbnails.css_class(match.image)}" role="img"'
         f' aria-label="{word}" title="{escape(match.image)}"></div>'
