@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reid.engine.evaluate_files import evaluate_files, read_sides
-from reid.evaluation import METRICS, ReRanking
+from reid.evaluation import BACKENDS, INDEXES, METRICS, ReRanking
 from reid.utils import InputError, check_output, setup_logging, write_json
 from reid.utils.cli import OneLineParser, add_json_option, run_tool
 
 NUMBERS = ("k1", "k2", "lambda_value")
+APPROXIMATE = [name for name in INDEXES if name != "flat"]
 
 
 def main(words: Sequence[str]) -> None:
@@ -39,6 +40,8 @@ def main(words: Sequence[str]) -> None:
         type=float,
         help=f"weight of the plain distance; default: {default.lambda_value}",
     )
+    add("--backend", choices=BACKENDS, default="torch", help="what ranks, exactly; default: torch")
+    add("--index", choices=APPROXIMATE, help="also measure how many of the nearest such an index finds")
     add("--max-rank", metavar="N", type=int, default=50, help="length of the CMC curve; default: 50")
     add_json_option(parser)
     args = parser.parse_args(words)
@@ -55,6 +58,7 @@ def main(words: Sequence[str]) -> None:
     if sides is None:
         raise InputError("no features to evaluate: name --query and --gallery, or --features")
     options = {"metric": args.metric, "reranking": reranking, "max_rank": args.max_rank}
+    options |= {"backend": args.backend, "index": args.index}
     comparison = evaluate_files(sides, read_sides(*others), **options)
     print(comparison.as_text())
     if args.json:

@@ -12,8 +12,10 @@ from reid.evaluation import (
     FIGURES,
     EvaluationResult,
     Interval,
+    RecallResult,
     ReRanking,
     Table,
+    approximate_recall,
     bootstrap_difference,
     evaluate_retrieval,
     figure_cells,
@@ -22,6 +24,7 @@ from reid.evaluation.feature_files import SavedFeatures, read_both_sides, read_f
 from reid.utils import InputError
 
 MOST_RANKS = 1000
+SOUGHT = 50  # nearest that an approximate index is tried with
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,7 @@ class FileFigures:
     def protocol(self) -> str:
         """What must be the same for two figures to be comparable, in one line."""
         counts = self.counts()
-        again = "no re-ranking"
-        if self.reranking is not None:
-            numbers = self.reranking
-            again = f"re-ranking with k1 {numbers.k1}, k2 {numbers.k2}, lambda {numbers.lambda_value:g}"
+        again = "no re-ranking" if self.reranking is None else self.reranking.describe()
         return ", ".join(
             [
                 f"{self.sides.query.source} against {self.sides.gallery.source}",
@@ -109,11 +109,13 @@ class FileComparison:
         figures: Of the files.
         against: Of the others, on the same images.
         interval: Of mAP less theirs.
+        recall: Of an approximate index of the gallery; None where none was asked for.
     """
 
     figures: FileFigures
     against: FileFigures | None = None
     interval: Interval | None = None
+    recall: RecallResult | None = None
 
     def as_text(self) -> str:
         """The table, and what it must be read with."""
@@ -123,6 +125,8 @@ class FileComparison:
             rows.insert(0, ["against", *figure_cells(self.against.result)])
             lines.insert(0, f"these less against: {self.interval.describe()}")
             lines.append(f"protocol of against: {self.against.protocol()}")
+        if self.recall is not None:
+            lines.append(f"approximate search, which no figure above comes from: {self.recall.describe()}")
         return "\n".join([Table("", ["features", *FIGURES], rows).as_text(), *lines])
 
     def as_dict(self) -> dict[str, Any]:
@@ -130,6 +134,8 @@ class FileComparison:
         found = self.figures.as_dict()
         if self.against is not None and self.interval is not None:
             found |= {"against": self.against.as_dict(), "mAP_difference": self.interval._asdict()}
+        if self.recall is not None:
+            found["approximate_search"] = vars(self.recall)
         return found
 
 
@@ -140,6 +146,8 @@ def evaluate_files(
     metric: str = "cosine",
     reranking: ReRanking | None = None,
     max_rank: int = 50,
+    backend: str = "torch",
+    index: str | None = None,
 ) -> FileComparison:
     """Score the ranking of the gallery for each query, as ``evaluate_retrieval`` does.
 
@@ -149,6 +157,8 @@ def evaluate_files(
         metric: ``cosine`` or ``euclidean``.
         reranking: Its numbers; None ranks by similarity.
         max_rank: Length of the CMC curve, 10 to 1000.
+        backend: As in ``evaluate_retrieval``.
+        index: An approximate index whose recall is measured beside, as by ``approximate_recall``.
 
     Raises:
         InputError: If the images of the two are not the same, the curve's length is out of range, or as
@@ -159,14 +169,20 @@ def evaluate_files(
     if against is not None:
         _check_same(sides.query, against.query)
         _check_same(sides.gallery, against.gallery)
-    figures = _figures(sides, metric, reranking, max_rank)
+    figures = _figures(sides, metric, reranking, max_rank, backend)
+    recall = None
+    if index is not None:
+        features = sides.query.table.feats, sides.gallery.table.feats
+        recall = approximate_recall(*features, SOUGHT, metric=metric, index=index)
     if against is None:
-        return FileComparison(figures)
-    others = _figures(against, metric, reranking, max_rank)
-    return FileComparison(figures, others, bootstrap_difference(others.result, figures.result))
+        return FileComparison(figures, recall=recall)
+    others = _figures(against, metric, reranking, max_rank, backend)
+    return FileComparison(figures, others, bootstrap_difference(others.result, figures.result), recall)
 
 
-def _figures(sides: Sides, metric: str, reranking: ReRanking | None, max_rank: int) -> FileFigures:
+def _figures(
+    sides: Sides, metric: str, reranking: ReRanking | None, max_rank: int, backend: str
+) -> FileFigures:
     query, gallery = sides.query.table, sides.gallery.table
     metrics = evaluate_retrieval(
         query.feats,
@@ -178,6 +194,7 @@ def _figures(sides: Sides, metric: str, reranking: ReRanking | None, max_rank: i
         metric=metric,
         reranking=reranking,
         max_rank=max_rank,
+        backend=backend,
     )
     return FileFigures(sides, EvaluationResult((metrics,)), metric, reranking)
 

@@ -77,6 +77,30 @@ def test_figures_of_a_pair_of_files(run, files, tmp_path):
     assert "euclidean metric, no re-ranking" in plain.out
 
 
+def test_the_faiss_backend_gives_the_same_and_does_not_rerank(run, files, tmp_path):
+    found = []
+    for backend in ("torch", "faiss"):
+        assert run(*files, "--backend", backend, "--json", tmp_path / "f.json").code == 0
+        found.append(json.loads((tmp_path / "f.json").read_text()))
+    assert found[0] == found[1]
+    assert_refused(run(*files, "--backend", "faiss", "--rerank"), "use backend 'torch'")
+
+
+def test_the_recall_of_an_approximate_index_stands_beside_the_figures(run, tmp_path):
+    files = ["--query", with_columns(tmp_path / "q.npz", 20)]
+    files += ["--gallery", with_columns(tmp_path / "g.npz", 1700, 1, 1), "--json", tmp_path / "f.json"]
+    assert "approximate" not in run(*files).out
+    plain = json.loads((tmp_path / "f.json").read_text())
+    result = run(*files, "--index", "ivf")
+    assert (result.code, result.err) == (0, "")
+    figures = json.loads((tmp_path / "f.json").read_text())
+    recall = figures.pop("approximate_search")
+    assert figures == plain  # no figure comes from it
+    assert (recall["index"], recall["k"], recall["num_query"]) == ("ivf", 50, 20)
+    assert 0.5 < recall["recall"] <= 1
+    assert f"ivf: {recall['recall']:.1%} of the 50 nearest found" in result.out
+
+
 def test_a_mat_file_gives_the_figures_of_its_two_sides(run, files, tmp_path):
     found = {"query": columns(5), "gallery": columns(8, 1, 1)}
     names = {"features": "f", "pids": "label", "camids": "cam"}
