@@ -2,7 +2,6 @@
 
 import math
 import pickle
-import struct
 import warnings
 import zipfile
 import zlib
@@ -18,27 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.evaluation.mat_file import find_matrices, read_matrix
-from reid.utils import InputError
+from reid.utils import UNREADABLE, InputError
 
 Array = NDArray[Any]
 
-# What the readers raise for files that are cut short, damaged or of another kind.
-UNREADABLE = (
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    MemoryError,
-    OSError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    pickle.UnpicklingError,
-)
 NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 MOST_PACKED = 1100  # times smaller than its content; deflate reaches 1032
 PICKLED = "loading it could run code; save plain arrays of numbers"
@@ -92,7 +74,7 @@ def _refusing(path: Path) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except UNREADABLE as error:
+    except (*UNREADABLE, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path} is no readable feature file: it is cut short, damaged or of another kind"

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.data.records import UNKNOWN, Trial
+from reid.evaluation.evaluator import evaluate_trials
 from reid.evaluation.features import FeatureSet
-from reid.evaluation.metrics import RetrievalMetrics, evaluate_retrieval
+from reid.evaluation.metrics import RetrievalMetrics
 from reid.evaluation.tables import Table
 
 MOST_CAMERAS = 32  # whose pairs make a table
@@ -55,13 +56,9 @@ def evaluate_camera_pairs(
         return {}
     found = {}
     for pair in [(a, b) for a in cameras for b in cameras if a != b]:
-        results = [
-            _evaluate(features, query, gallery, metric)
-            for query, gallery in (_sides(trial, pair, pids, camids) for trial in trials)
-            if len(query)
-        ]
-        if results:
-            found[pair] = _pool(results)
+        parts = [part for part in (_part(trial, pair, pids, camids) for trial in trials) if len(part.query)]
+        if parts:
+            found[pair] = _pool(evaluate_trials(features, parts, metric=metric).trials)
     return found
 
 
@@ -88,23 +85,12 @@ def _cell(pair: tuple[int, int], pairs: CameraPairs, before: CameraPairs | None)
     return f"{value:.1f} ({round(value - 100 * before[pair].mean_ap, 1) + 0.0:+.1f})"
 
 
-def _sides(
-    trial: Trial, pair: tuple[int, int], pids: NDArray[np.int64], camids: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _part(trial: Trial, pair: tuple[int, int], pids: NDArray[np.int64], camids: NDArray[np.int64]) -> Trial:
     """The pair's gallery rows, and its query rows that have a true match among them."""
     gallery = trial.gallery[camids[trial.gallery] == pair[1]]
     known = pids[gallery][pids[gallery] != UNKNOWN]
     is_asked = (camids[trial.query] == pair[0]) & np.isin(pids[trial.query], known)
-    return trial.query[is_asked], gallery
-
-
-def _evaluate(
-    features: FeatureSet, query: NDArray[np.int64], gallery: NDArray[np.int64], metric: str
-) -> RetrievalMetrics:
-    asked, there = features.select(query), features.select(gallery)
-    return evaluate_retrieval(
-        asked.feats, there.feats, asked.pids, there.pids, asked.camids, there.camids, metric=metric
-    )
+    return Trial(trial.query[is_asked], gallery)
 
 
 def _pool(results: Sequence[RetrievalMetrics]) -> CameraPair:

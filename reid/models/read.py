@@ -2,7 +2,6 @@
 
 import pickle
 import reprlib
-import struct
 import warnings
 from numbers import Number
 from pathlib import Path
@@ -13,23 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from reid.models.file_kind import file_kind, is_of_torch, is_whole_pickle
-from reid.utils import InputError
-
-# What the readers raise for files that are cut short, damaged or of another kind.
-UNREADABLE = (
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    MemoryError,
-    OSError,
-    struct.error,
-    SafetensorError,
-)
+from reid.utils import UNREADABLE, InputError
 
 WRAPPERS = ("state_dict", "model", "teacher")
 # What a state dict may hold beside its tensors: a count, a note, a version.
@@ -70,7 +53,7 @@ def read_file(path: Path) -> Any:
             f"{path} is refused: it is no plain file of tensors, and loading it could run code; save its"
             f" state_dict alone, or {CONVERT}"
         ) from error
-    except UNREADABLE as error:
+    except (*UNREADABLE, SafetensorError) as error:
         # Of a file that is not torch's own at all, torch's words on what stopped it tell nothing.
         is_told = kind == "safetensors" or isinstance(error, OSError | MemoryError) or is_of_torch(path)
         raise unreadable(path, error if is_told else OTHER_KIND) from error

@@ -2,13 +2,14 @@
 
 from reid.utils.device import pick_device
 from reid.utils.digest import digest
-from reid.utils.errors import InputError, unknown_choice
+from reid.utils.errors import UNREADABLE, InputError, unknown_choice
 from reid.utils.files import append_jsonl, check_output, check_writable, write_atomically, write_json
 from reid.utils.log import setup_logging
 from reid.utils.progress import refresh_interval
 from reid.utils.seed import seed_everything, seeded_generator
 
 __all__ = [
+    "UNREADABLE",
     "InputError",
     "append_jsonl",
     "check_output",

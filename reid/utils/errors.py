@@ -1,7 +1,23 @@
-"""The error that a user can mend, and the wording of an unknown choice."""
+"""The error that a user can mend, the wording of an unknown choice, and what damaged files raise."""
 
 import difflib
+import struct
 from collections.abc import Iterable
+
+# What readers of files raise for those that are cut short, damaged or of another kind.
+UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    OSError,
+    struct.error,
+)
 
 
 class InputError(ValueError):
