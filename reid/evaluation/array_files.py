@@ -162,4 +162,9 @@ def _plain(value: Any, size: int, at: str) -> Any:
             f" {tuple(value.shape)} on {value.device.type}; save it with .cpu().contiguous().clone()"
         )
     value = value.detach()
-    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    if value.dtype == torch.bfloat16:
+        if value.ndim < 2:
+            # A column of labels: numpy knows no such type, and 1001 and 1003 are one number in it.
+            raise InputError(f"{at} must not be bfloat16, which merges numbers above 256; save int64")
+        value = value.float()
+    return value.numpy()

@@ -48,8 +48,10 @@ def bootstrap_difference(
         seed: Of the draws.
 
     Raises:
-        InputError: If the two were not evaluated on the same queries.
+        InputError: If the two were not evaluated on the same queries, or there is no resample.
     """
+    if resamples < 1:
+        raise InputError(f"a bootstrap needs at least one resample, got {resamples}")
     rng = np.random.default_rng(seed)
     if len(before.trials) != len(after.trials):
         raise InputError("both results must be of the same trials, the numbers of trials differ")

@@ -64,7 +64,7 @@ def as_numbers(value: Any, count: int, at: str) -> NDArray[np.int64]:
             f"{at} must hold one number for each of the {count} feature rows, got shape {value.shape}; take"
             " features and labels from one extraction"
         )
-    if value.min() < UNKNOWN or value.max() > np.iinfo(np.int64).max:
+    if value.min() < UNKNOWN or int(value.max()) > np.iinfo(np.int64).max:
         wrong = value.min() if value.min() < UNKNOWN else value.max()
         raise InputError(
             f"{at} must be {UNKNOWN} (unknown) or more, in 64 bits, got {wrong}; number them anew"

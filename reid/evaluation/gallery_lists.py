@@ -9,6 +9,7 @@ from reid.data.records import UNKNOWN
 from reid.evaluation.recall import SAMPLE, sample_rows, search_recall
 from reid.evaluation.relevance import IdentityIndex, Labels, as_labels, relevance
 from reid.evaluation.search import search
+from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ def ranked_lists(
     Raises:
         InputError: As ``search``, or if labels and features differ in number.
     """
+    if k < 1:
+        raise InputError(f"k, the length of the lists, must be at least 1, got {k}")
     cpu = torch.device("cpu")
     query_pids = as_labels(query_pids, len(query), "query_pids", cpu)
     query_camids = as_labels(query_camids, len(query), "query_camids", cpu)

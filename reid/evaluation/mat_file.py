@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from reid.utils import InputError
+
 HEADER = 128
 MATRIX, COMPRESSED = 14, 15
 DTYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -38,8 +40,9 @@ def find_matrices(path: Path) -> dict[str, Element]:
     Raises:
         ValueError: If it is no such file, or cut short.
         NotImplementedError: If it is of level 7.3, which is HDF5.
+        InputError: If it holds two of one name.
     """
-    found = {}
+    found: dict[str, Element] = {}
     with path.open("rb") as file:
         order = _byte_order(file.read(HEADER))
         size = path.stat().st_size
@@ -51,7 +54,10 @@ def find_matrices(path: Path) -> dict[str, Element]:
             element = Element(kind, place + 8, length)
             content = _content(file, element, order, START)
             if _flags(content, order) & 0xFF != OPAQUE:
-                found[_describe(content, order)[2]] = element
+                name = _describe(content, order)[2]
+                if name in found:
+                    raise InputError(f"{path} must hold {name!r} once, it holds it twice; remove one")
+                found[name] = element
             file.seek(place := place + 8 + length)
     return found
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.data.records import UNKNOWN
+from reid.evaluation.copies import Copies
 from reid.evaluation.listed_ranks import ListedRanks
 from reid.evaluation.ranks import match_ranks
 from reid.evaluation.relevance import IdentityIndex, Labels, Rows, as_labels
@@ -73,9 +74,10 @@ def evaluate_retrieval(
 
     Gallery images of the query's identity and camera are junk and leave the ranking; camera -1 equals no
     camera. Gallery images of identity -1 leave every ranking. Any other identity that is not the query's,
-    such as the distractors of identity 0, counts as wrong. Equal similarities keep gallery order; equal
-    means equal as float32 products. A query without a true match, or of identity -1, is left out of the
-    means and counted. Ranks beyond the gallery's size repeat the last CMC value.
+    such as the distractors of identity 0, counts as wrong. Equal similarities keep gallery order; those of
+    equal rows are equal, those of others where their float32 products are. A query without a true match, or
+    of identity -1, is left out of the means and counted. Ranks beyond the gallery's size repeat the last CMC
+    value.
 
     Backend ``torch`` works where the features are, on ``chunk_size`` queries at a time or fewer: the
     similarities of a chunk take at most 512 MB. Nothing is sorted; see ``match_ranks``. Backend ``faiss``
@@ -94,7 +96,8 @@ def evaluate_retrieval(
         reranking: Rank by re-ranked distances, of all queries and the gallery images of known identity; they
             take no notice of labels, and junk leaves the ranking afterwards. None ranks by similarity.
         max_rank: Length of the CMC curve.
-        chunk_size: Queries ranked at a time, at most; changes memory and speed, not the result.
+        chunk_size: Queries ranked at a time, at most; changes memory and speed, and the result
+            only where different rows are equally close but for rounding.
         backend: ``torch`` or ``faiss``. Re-ranking is torch's alone.
         device: Where faiss searches, as in ``search``; None is where the features are. For faiss alone.
 
@@ -185,8 +188,10 @@ def _comparison(
 ) -> Callable[[Tensor], Tensor]:
     """What maps up to ``chunk_size`` query rows (B,) to similarities (B, G), good until the next call."""
     if reranking is None:
-        out = query.new_empty(chunk_size, len(gallery))
-        return lambda rows: similarity(query[rows.to(query.device)], gallery, metric, out[: len(rows)])
+        out, copies = query.new_empty(chunk_size, len(gallery)), Copies(gallery)
+        return lambda rows: copies.tie(
+            similarity(query[rows.to(query.device)], gallery, metric, out[: len(rows)])
+        )
     reranked = KReciprocal(query, gallery, metric, reranking)
     return lambda rows: reranked.distances(rows).neg_()
 

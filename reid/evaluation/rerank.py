@@ -17,6 +17,7 @@ from reid.evaluation.similarity import pair_similarity, prepare_features, simila
 from reid.utils import InputError
 
 CHUNK = 1024  # images compared with all others at a time, at most
+MOST = 10**6  # neighbours
 SHARED = 32  # queries whose encodings are compared at a time
 MAX_PAIRS = 1 << 26  # similarities held at a time
 
@@ -26,7 +27,7 @@ class ReRanking:
     """The numbers of k-reciprocal re-ranking; the defaults are the paper's.
 
     Args:
-        k1: Neighbours among which reciprocal ones are sought, at least 1.
+        k1: Neighbours among which reciprocal ones are sought, 1 to 10^6.
         k2: Neighbours, the image itself among them, over which an encoding is averaged; 1 averages nothing.
         lambda_value: Weight of the original distance, in [0, 1]; 1 is no re-ranking.
 
@@ -39,9 +40,9 @@ class ReRanking:
     lambda_value: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.k1 < 1 or self.k2 < 1 or not 0 <= self.lambda_value <= 1:
+        if not (1 <= self.k1 <= MOST and 1 <= self.k2 <= MOST and 0 <= self.lambda_value <= 1):
             raise InputError(
-                "re-ranking needs k1 and k2 of at least 1 and lambda_value in [0, 1], "
+                f"re-ranking needs k1 and k2 in 1 to {MOST} and lambda_value in [0, 1], "
                 f"got {self.k1}, {self.k2} and {self.lambda_value}"
             )
 

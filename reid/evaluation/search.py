@@ -6,6 +6,7 @@ Metrics do not come from here: they rank the whole gallery.
 import torch
 from torch import Tensor
 
+from reid.evaluation.copies import Copies
 from reid.evaluation.faiss_approximate import ApproximateIndex, usable_index
 from reid.evaluation.faiss_flat import FlatIndex
 from reid.evaluation.similarity import in_stable_order, prepare_features, similarity, stable_top
@@ -87,9 +88,9 @@ def _prepare(query: Tensor, gallery: Tensor, k: int, metric: str) -> tuple[Tenso
 
 
 def _rank_all(query: Tensor, gallery: Tensor, k: int, metric: str) -> tuple[Tensor, Tensor]:
-    scores, indices = [], []
+    scores, indices, copies = [], [], Copies(gallery)
     for rows in query.split(max(1, min(CHUNK, MAX_PAIRS // len(gallery)))):
-        best, places = stable_top(similarity(rows, gallery, metric), k)
+        best, places = stable_top(copies.tie(similarity(rows, gallery, metric)), k)
         scores.append(best)
         indices.append(places)
     return torch.cat(scores), torch.cat(indices)

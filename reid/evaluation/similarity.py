@@ -15,7 +15,7 @@ from reid.utils import InputError, unknown_choice
 METRICS = ("cosine", "euclidean")
 ROWS = 4096  # squared at a time
 UNIT = 1e-6  # how far from 1 the length of a row may be that is taken as it is: what float32 sums leave
-TINY = 1e-12  # what a shorter row is divided by instead of its length
+TINY = 1e-18  # what a shorter row is divided by instead of its length: squares of less vanish
 GATHERED = 1 << 18  # numbers of single rows gathered at a time: 1 MB stays in a core's cache
 
 

@@ -62,3 +62,8 @@ def test_other_queries_are_refused():
 
 def test_a_cell_has_two_decimals_and_no_negative_zero():
     assert Interval(0.00816, -0.000004, 0.0144).in_points() == "+0.82 (+0.00 to +1.44)"
+
+
+def test_a_bootstrap_needs_a_resample():
+    with pytest.raises(InputError, match="at least one resample, got 0"):
+        bootstrap_difference(result([0.1, 0.4]), result([0.3, 0.6]), resamples=0)

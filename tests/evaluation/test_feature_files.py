@@ -338,3 +338,34 @@ def test_features_are_written_as_npz_alone(tmp_path):
             check_feature_output(path)
     with pytest.raises(InputError, match="read or written already"):
         check_feature_output(tmp_path / "f.npz", tmp_path / "f.npz")
+
+
+def test_a_mat_file_with_two_of_one_name_is_refused(tmp_path):
+    savemat(tmp_path / "f.mat", both())
+    savemat(tmp_path / "other.mat", {"query_f": FEATS + 1})
+    with (tmp_path / "f.mat").open("ab") as file:
+        file.write((tmp_path / "other.mat").read_bytes()[128:])  # behind its header
+    assert "must hold 'query_f' once" in refused(tmp_path / "f.mat", read_both_sides)
+
+
+def test_bfloat16_features_are_read_and_labels_are_not(tmp_path):
+    columns = {
+        "feats": torch.ones(3, 2).bfloat16(),
+        "pids": torch.tensor([1001, 1003, 1]),
+        "camids": torch.zeros(3).long(),
+    }
+    torch.save(columns, tmp_path / "f.pt")
+    assert read_features(tmp_path / "f.pt").table.pids.tolist() == [1001, 1003, 1]
+    torch.save(columns | {"pids": columns["pids"].bfloat16()}, tmp_path / "f.pt")
+    assert "'pids' must not be bfloat16" in refused(tmp_path / "f.pt")
+
+
+def test_half_precision_labels_are_read_without_a_word(tmp_path, recwarn):
+    columns = {
+        "feats": FEATS,
+        "pids": np.arange(len(FEATS), dtype=np.float16),
+        "camids": np.zeros(len(FEATS), int),
+    }
+    np.savez(tmp_path / "f.npz", **columns)
+    assert read_features(tmp_path / "f.npz").table.pids.tolist() == list(range(len(FEATS)))
+    assert not recwarn

@@ -134,7 +134,7 @@ def test_trials_are_reranked_each_for_itself():
     "numbers", [(0, 6, 0.3), (20, 0, 0.3), (20, 6, -0.1), (20, 6, 1.1), (20, 6, math.nan)]
 )
 def test_numbers_out_of_range_are_refused(numbers):
-    with pytest.raises(InputError, match=r"k1 and k2 of at least 1 and lambda_value in \[0, 1\], got"):
+    with pytest.raises(InputError, match=r"k1 and k2 in 1 to 1000000 and lambda_value in \[0, 1\], got"):
         ReRanking(*numbers)
 
 

@@ -185,7 +185,7 @@ def test_wrong_files_are_one_line(run, files, tmp_path, content):
         (["--max-rank", "ten"], "--max-rank"),
         (["--k1", "20"], "add --rerank"),
         (["--lambda", "0"], "add --rerank"),
-        (["--rerank", "--k1", "0"], "k1 and k2 of at least 1"),
+        (["--rerank", "--k1", "0"], "k1 and k2 in 1 to 1000000"),
         (["--rerank", "--lambda", "nan"], "lambda_value in [0, 1]"),
         (["--metric", "manhattan"], "manhattan"),
         (["--features", "both.mat"], "name a file of queries and one of the gallery, or one file of both"),
