@@ -126,6 +126,11 @@ def _open_mat(path: Path) -> ArrayFile:
 
 
 def _open_torch(path: Path) -> ArrayFile:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # torch reads past checksums.
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
     try:
         # An open file: of a path torch would take the ending for the kind.
         with path.open("rb") as file:

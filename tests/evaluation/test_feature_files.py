@@ -369,3 +369,13 @@ def test_half_precision_labels_are_read_without_a_word(tmp_path, recwarn):
     np.savez(tmp_path / "f.npz", **columns)
     assert read_features(tmp_path / "f.npz").table.pids.tolist() == list(range(len(FEATS)))
     assert not recwarn
+
+
+def test_a_torch_file_with_a_flipped_bit_in_its_numbers_is_refused(tmp_path):
+    path = tmp_path / "f.pt"
+    feats = torch.arange(12.0).reshape(4, 3)
+    torch.save({"feats": feats, "pids": torch.arange(4), "camids": torch.arange(4)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(feats.numpy().tobytes()) + 5] ^= 1
+    path.write_bytes(bytes(content))
+    assert "checksum" in refused(path)
