@@ -8,8 +8,8 @@ from typing import Any
 from yacs.config import CfgNode
 
 from reid.denoise import denoised_layers, denoisers_by_layer
-from reid.engine.build_data import build_datasets, build_evaluators
-from reid.engine.compare import compare
+from reid.engine.build_data import build_datasets, build_evaluators, build_reranking
+from reid.engine.compare import FINAL_FEATURE, compare
 from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
 from reid.engine.over_seeds import average
@@ -61,6 +61,7 @@ def compare_files(cfg: CfgNode, files: ModelFiles, *, pictures: bool) -> Tested:
     Raises:
         InputError: If a file cannot be used, or there is nothing to evaluate on.
     """
+    build_reranking(cfg)  # refuses before anything is read
     model, header = load_for_test(cfg, files.weights)
     is_fused = header.state == "fused"
     baseline, source = load_baseline(cfg, model, files.weights, files.baseline, is_fused=is_fused)
@@ -76,6 +77,8 @@ def compare_files(cfg: CfgNode, files: ModelFiles, *, pictures: bool) -> Tested:
         for name, evaluator in evaluators.items()
     }
     lines = [*(comparison.as_text() for comparison in comparisons.values()), f"baseline: {source}"]
+    if files.final_only is not None:
+        lines.append(f"{FINAL_FEATURE}: {files.final_only}")
     for name, comparison in comparisons.items() if pictures else ():
         folder = Path(cfg.OUTPUT_DIR, re.sub(r"[^\w.-]+", "_", name) if len(comparisons) > 1 else "")
         drawn = illustrate(comparison, evaluators[name], folder)
@@ -115,6 +118,8 @@ def compare_seeds(cfg: CfgNode, count: int, final_only: Path | None, *, pictures
         each = {name: average([run[name] for run in found.values()], list(found)) for name in names}
         text = "\n".join(text for text, _ in each.values())
         averaged = {name: figures for name, (_, figures) in each.items()}
+    if pictures:
+        text += f"\nreports and pictures: {', '.join(str(own.weights.parent) for own in files.values())}"
     return Tested(text, averaged | {"seeds": {str(seed): figures for seed, figures in found.items()}})
 
 

@@ -8,7 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid.data.matches import count_matches
-from reid.denoise import denoised_layers, denoisers_by_layer, fuse_denoisers, weight_change
+from reid.denoise import (
+    denoised_layers,
+    denoisers_by_layer,
+    detach_denoisers,
+    fuse_denoisers,
+    weight_change,
+)
 from reid.engine.comparison import Comparison, FeatureDifference, HardQuery, Row
 from reid.engine.evaluate import Evaluator
 from reid.engine.flags import flag_differences, relative_difference
@@ -111,6 +117,20 @@ def compare(
         inference=flag_differences(models[last].to(evaluator.device), options, batches),
         camera_pairs=pairs if pairs[last] else {},
         hardest=_find_hardest({name: rows[name] for name in pairs}, evaluator),
+        retrained=[name for name in (FINAL_FEATURE, UNFUSED) if _is_retrained(models, name, first)],
+        num_trials=len(evaluator.dataset.trials),
+    )
+
+
+def _is_retrained(models: dict[str, ReIDModel], name: str, first: str) -> bool:
+    """Whether a model that has denoisers differs from the first in what else embeds."""
+    if name not in models or name == first:
+        return False
+    plain, before = (detach_denoisers(models[key]).state_dict() for key in (name, first))
+    return any(
+        not torch.equal(value.cpu(), before[key].cpu())
+        for key, value in plain.items()
+        if key in before and key.startswith(("backbone.", "reduction."))
     )
 
 

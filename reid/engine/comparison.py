@@ -99,6 +99,8 @@ class Comparison:
         camera_pairs: Of the first row and the last, without re-ranking, by the row's name, then by the
             cameras' numbers; empty where there are no pairs, or too many.
         hardest: Queries of the first trial, the lowest average precision first.
+        retrained: Rows whose weights without denoisers are not those of the first row.
+        num_trials: That the figures are means over.
     """
 
     backbone: str
@@ -110,6 +112,8 @@ class Comparison:
     inference: dict[str, FlagDifference] = field(default_factory=dict)
     camera_pairs: dict[str, CameraPairs] = field(default_factory=dict)
     hardest: Sequence[HardQuery] = ()
+    retrained: Sequence[str] = ()
+    num_trials: int = 1
 
     def as_text(self) -> str:
         """The table for reading, then what it must be read with, then what it is made of."""
@@ -129,8 +133,13 @@ class Comparison:
                 f"mAP less {next(iter(self.rows))}: in points, with its 95 % interval over queries (paired"
                 " bootstrap), which says nothing of another seed"
             )
+        if self.retrained:
+            lines.append(
+                f"trained further than {next(iter(self.rows))}: {', '.join(self.retrained)}; what that gains is"
+                " not denoising's (train.py --controls tells them apart)"
+            )
         lines.append(
-            "ms/image: one pass, timed in turns; GFLOPs: products and convolutions, a multiply-add is 2"
+            "ms/image: one pass, timed in turns; x: median over the rounds of the ratio within a round; GFLOPs: products and convolutions, a multiply-add is 2"
         )
         if self.fused_difference is not None:
             largest, average = self.fused_difference
@@ -143,7 +152,7 @@ class Comparison:
         if self.weight_changes:
             changes = self.weight_changes.values()
             lines.append(
-                f"weight change |W'-W|/|W| over {len(changes)} layers:"
+                f"weight change |W'-W|/|W| by the denoisers alone over {len(changes)} layers:"
                 f" mean {mean(changes):.1e}, largest {max(changes):.1e}"
             )
         return lines + [flag.as_text(name) for name, flag in self.inference.items()]
@@ -190,7 +199,7 @@ class Comparison:
         if not self.camera_pairs:
             return []
         first, last = next(iter(self.camera_pairs)), list(self.camera_pairs)[-1]
-        words = f"mAP of {last} by cameras, %, without re-ranking"
+        words = f"mAP of {last} by cameras, %, each in the gallery images of one camera, without re-ranking"
         if first == last:
             return [camera_table(self.camera_pairs[last], None, words)]
         words += f"; in brackets less {first}, points"
@@ -217,4 +226,5 @@ class Comparison:
             ]
             for query in self.hardest
         ]
-        return [Table(f"hardest queries of {names[-1]}", header, rows)]
+        first = f" in the first of {self.num_trials} trials" if self.num_trials > 1 else ""
+        return [Table(f"hardest queries of {names[-1]}{first}", header, rows)]

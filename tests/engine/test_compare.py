@@ -117,7 +117,8 @@ def test_pairs_of_cameras_are_told_of_the_first_row_and_the_last(plainly):
     assert list(plainly.camera_pairs[FUSED]) == [(1, 2), (2, 1)]  # as in the file names
     _, cameras, hardest = plainly.tables()
     assert cameras.title == (
-        "mAP of + DenoiseRep fused by cameras, %, without re-ranking; in brackets less baseline, points"
+        "mAP of + DenoiseRep fused by cameras, %, each in the gallery images of one camera, without re-ranking;"
+        " in brackets less baseline, points"
     )
     assert [row[0] for row in cameras.rows] == ["camera 1", "camera 2"]
     assert hardest.title == "hardest queries of + DenoiseRep fused"
@@ -132,7 +133,10 @@ def test_wide_tables_stay_off_the_terminal(plainly):
     assert "by cameras" not in wide.as_text()
     assert "by cameras" in "".join(table.title for table in wide.tables())
     narrow = replace(plainly, camera_pairs={FUSED: {(0, b): pair for b in range(1, 9)}})
-    assert "mAP of + DenoiseRep fused by cameras, %, without re-ranking\n" in narrow.as_text()
+    assert (
+        "mAP of + DenoiseRep fused by cameras, %, each in the gallery images of one camera, without re-ranking\n"
+        in narrow.as_text()
+    )
 
 
 def test_one_model_has_no_differences(model, evaluator):
@@ -142,6 +146,17 @@ def test_one_model_has_no_differences(model, evaluator):
     assert list(found.hardest[0].average_precision) == [BASELINE]
     assert found.tables()[1].title.endswith("without re-ranking")
     json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_what_was_trained_further_is_told(plainly, model, final_only, evaluator):
+    assert plainly.retrained == []
+    assert "trained further" not in plainly.as_text()
+    other = detach_denoisers(model)
+    with torch.no_grad():
+        next(other.backbone.parameters()).add_(1e-3)
+    found = compare(model, other, evaluator, rounds=1, final_only=final_only)
+    assert found.retrained == [FINAL_FEATURE, UNFUSED]
+    assert "trained further than baseline: + DenoiseRep-, + DenoiseRep unfused; what" in found.as_text()
 
 
 def test_without_flags_nothing_is_said_of_them(plainly):
