@@ -58,7 +58,16 @@ def load_csv(path: Path, *, train: bool = True, test: bool = True) -> ReIDDatase
     trial = Trial(np.arange(len(query)), np.arange(len(query), len(testing)))
     warn_of_queries_without_match(str(path), test_records, trial)
     trials = (trial,) if len(query) and len(gallery) else ()
-    return ReIDDataset(path.name, path.stem, "train", train_records, test_records, trials, first_camera=0)
+    return ReIDDataset(
+        path.name,
+        path.stem,
+        "train",
+        train_records,
+        test_records,
+        trials,
+        first_camera=0,
+        identities=_texts(table),
+    )
 
 
 def _read_splits(table: Table) -> NDArray[np.int64]:
@@ -70,11 +79,18 @@ def _read_splits(table: Table) -> NDArray[np.int64]:
     return table.split.spread([SPLITS.index(text or "train") for text in table.split.places])
 
 
+def _texts(table: Table) -> tuple[str, ...]:
+    """The identities in sorted order where one is no whole number; else none."""
+    texts = {text or str(UNKNOWN) for text in table.pid.places}
+    if all(INTEGER.fullmatch(text) for text in texts):
+        return ()
+    return tuple(sorted(texts - {str(UNKNOWN)}))
+
+
 def _number_pids(table: Table) -> NDArray[np.int64]:
     """(N,) identities: the whole numbers as they are, or places in sorted order."""
     texts = [text or str(UNKNOWN) for text in table.pid.places]
-    if not all(INTEGER.fullmatch(text) for text in texts):
-        known = sorted(set(texts) - {str(UNKNOWN)})
+    if known := _texts(table):
         places = {text: place for place, text in enumerate(known)} | {str(UNKNOWN): UNKNOWN}
         return table.pid.spread([places[text] for text in texts])
     for text in table.pid.places:

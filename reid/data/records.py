@@ -125,6 +125,7 @@ class ReIDDataset:
         test: Images of the evaluation.
         trials: How query and gallery are drawn from ``test``; empty where there is no evaluation.
         first_camera: The number that camera 0 has where the images come from.
+        identities: Where identities are texts, the text of each number, in sorted order; else empty.
     """
 
     name: str
@@ -134,6 +135,7 @@ class ReIDDataset:
     test: Records
     trials: tuple[Trial, ...]
     first_camera: int = 1
+    identities: tuple[str, ...] = ()
 
     def camera_number(self, camid: int) -> int:
         """What people call a camera, the number in the file names or the list; -1 unknown."""

@@ -135,11 +135,12 @@ class Comparison:
             )
         if self.retrained:
             lines.append(
-                f"trained further than {next(iter(self.rows))}: {', '.join(self.retrained)}; what that gains is"
-                " not denoising's (train.py --controls tells them apart)"
+                f"trained further than {next(iter(self.rows))}: {', '.join(self.retrained)}; what that gains"
+                " is not denoising's (train.py --controls tells them apart)"
             )
         lines.append(
-            "ms/image: one pass, timed in turns; x: median over the rounds of the ratio within a round; GFLOPs: products and convolutions, a multiply-add is 2"
+            "ms/image: one pass, timed in turns; x: median over the rounds of the ratio within a round;"
+            " GFLOPs: products and convolutions, a multiply-add is 2"
         )
         if self.fused_difference is not None:
             largest, average = self.fused_difference
@@ -199,7 +200,7 @@ class Comparison:
         if not self.camera_pairs:
             return []
         first, last = next(iter(self.camera_pairs)), list(self.camera_pairs)[-1]
-        words = f"mAP of {last} by cameras, %, each in the gallery images of one camera, without re-ranking"
+        words = f"mAP of {last} by cameras, %, each in one camera's gallery, without re-ranking"
         if first == last:
             return [camera_table(self.camera_pairs[last], None, words)]
         words += f"; in brackets less {first}, points"

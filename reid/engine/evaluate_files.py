@@ -20,7 +20,12 @@ from reid.evaluation import (
     evaluate_retrieval,
     figure_cells,
 )
-from reid.evaluation.feature_files import SavedFeatures, read_both_sides, read_features
+from reid.evaluation.feature_files import (
+    SavedFeatures,
+    read_both_sides,
+    read_features,
+    with_same_numbers,
+)
 from reid.utils import InputError
 
 MOST_RANKS = 1000
@@ -45,7 +50,7 @@ def read_sides(query: Path | None, gallery: Path | None, both: Path | None) -> S
         return None if both is None else Sides(*read_both_sides(both))
     if query is None or gallery is None or both is not None:
         raise InputError("name a file of queries and one of the gallery, or one file of both, and not more")
-    return Sides(read_features(query), read_features(gallery))
+    return Sides(*with_same_numbers(read_features(query), read_features(gallery)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reid.data import Records
 from reid.data.readable import Unreadable
 from reid.engine.extract_parts import ExtractSettings, make_parts
 from reid.engine.image_list import ImageList
@@ -107,9 +106,7 @@ def extract(
     """
     log_unknown(model.spec.side, images.name, images.records)
     parts = Parts(out)
-    num_done = parts.begin(
-        _job(model, preprocessing, images.records, device, settings), resume=settings.resume
-    )
+    num_done = parts.begin(_job(model, preprocessing, images, device, settings), resume=settings.resume)
     start = time.perf_counter()
     rows, unreadable = _complete(parts, num_done, model, preprocessing, images, device, settings)
     seconds = time.perf_counter() - start
@@ -118,7 +115,8 @@ def extract(
         parts.remove()
         raise InputError(f"no image of {images.title} can be read; the first: {unreadable[0].reason}")
     feats = _joined(parts, [number for number, own in enumerate(rows) if len(own)], len(kept))
-    write_features(out, FeatureSet(feats, *map(torch.from_numpy, (kept.pids, kept.camids))), kept.paths)
+    table = FeatureSet(feats, *map(torch.from_numpy, (kept.pids, kept.camids)))
+    write_features(out, table, kept.paths, images.identities)
     parts.remove()
     return Extraction(
         title=images.title,
@@ -170,11 +168,12 @@ def _complete(
 def _job(
     model: ReIDModel,
     preprocessing: Preprocessing,
-    records: Records,
+    images: ImageList,
     device: torch.device,
     settings: ExtractSettings,
 ) -> dict[str, Any]:
     """All that decides what a part holds; whether images may be skipped is asked of each part."""
+    records = images.records
     # A column of texts is a table of numbers, four bytes a letter.
     letters = np.ascontiguousarray(records.paths).view(np.uint8)
     columns = (letters, records.pids, records.camids, records.viewids)
@@ -184,6 +183,7 @@ def _job(
         "preparation of images": str(preprocessing),
         "folder of images": str(records.root.resolve()),
         "list of images": digest(map(torch.from_numpy, columns)),
+        "identities": list(images.identities),
         "flip": settings.flip,
         "batch size": settings.batch_size,
         "part size": settings.part_size,

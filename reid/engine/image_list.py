@@ -21,11 +21,13 @@ class ImageList:
         name: Of the data set, which tells whose cameras they are, or of the folder.
         title: What results call it, with the split.
         records: The images.
+        identities: Where identities are texts, the text of each number; else empty.
     """
 
     name: str
     title: str
     records: Records
+    identities: tuple[str, ...] = ()
 
 
 def read_image_list(images: str, root: Path, split: str = "all", trial: int | None = None) -> ImageList:
@@ -59,7 +61,7 @@ def read_image_list(images: str, root: Path, split: str = "all", trial: int | No
     records = _records_of(dataset, split, trial)
     if len(records) == 0:
         raise InputError(f"{dataset.title} has no images in its split {split}; name another with --split")
-    return ImageList(dataset.name, f"{dataset.title} {split}", records)
+    return ImageList(dataset.name, f"{dataset.title} {split}", records, dataset.identities)
 
 
 def _records_of(dataset: ReIDDataset, split: str, trial: int | None) -> Records:

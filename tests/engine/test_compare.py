@@ -117,7 +117,7 @@ def test_pairs_of_cameras_are_told_of_the_first_row_and_the_last(plainly):
     assert list(plainly.camera_pairs[FUSED]) == [(1, 2), (2, 1)]  # as in the file names
     _, cameras, hardest = plainly.tables()
     assert cameras.title == (
-        "mAP of + DenoiseRep fused by cameras, %, each in the gallery images of one camera, without re-ranking;"
+        "mAP of + DenoiseRep fused by cameras, %, each in one camera's gallery, without re-ranking;"
         " in brackets less baseline, points"
     )
     assert [row[0] for row in cameras.rows] == ["camera 1", "camera 2"]
@@ -134,7 +134,7 @@ def test_wide_tables_stay_off_the_terminal(plainly):
     assert "by cameras" in "".join(table.title for table in wide.tables())
     narrow = replace(plainly, camera_pairs={FUSED: {(0, b): pair for b in range(1, 9)}})
     assert (
-        "mAP of + DenoiseRep fused by cameras, %, each in the gallery images of one camera, without re-ranking\n"
+        "mAP of + DenoiseRep fused by cameras, %, each in one camera's gallery, without re-ranking\n"
         in narrow.as_text()
     )
 

@@ -14,6 +14,7 @@ from reid.evaluation.feature_files import (
     check_feature_output,
     read_both_sides,
     read_features,
+    with_same_numbers,
     write_features,
 )
 from reid.evaluation.features import FeatureSet
@@ -379,3 +380,35 @@ def test_a_torch_file_with_a_flipped_bit_in_its_numbers_is_refused(tmp_path):
     content[content.index(feats.numpy().tobytes()) + 5] ^= 1
     path.write_bytes(bytes(content))
     assert "checksum" in refused(path)
+
+
+def named(tmp_path, name, texts, pids):
+    table = FeatureSet(torch.randn(len(pids), 2), torch.tensor(pids), torch.zeros(len(pids)).long())
+    write_features(tmp_path / name, table, np.array(["a.jpg"] * len(pids)), texts)
+    return read_features(tmp_path / name)
+
+
+def test_identities_that_are_texts_meet_by_their_texts(tmp_path):
+    query = named(tmp_path, "q.npz", ("car 7", "van 1"), [1, 0, -1])
+    gallery = named(tmp_path, "g.npz", ("bus 2", "car 7", "van 1"), [0, 1, 2, -1])
+    assert query.identities == ("car 7", "van 1")
+    query, gallery = with_same_numbers(query, gallery)
+    assert query.table.pids.tolist() == [2, 1, -1]
+    assert gallery.table.pids.tolist() == [0, 1, 2, -1]
+    assert query.identities == gallery.identities == ("bus 2", "car 7", "van 1")
+
+
+def test_texts_and_numbers_do_not_meet(tmp_path):
+    sides = named(tmp_path, "q.npz", ("car 7",), [0]), named(tmp_path, "g.npz", (), [0])
+    for pair in (sides, sides[::-1]):
+        with pytest.raises(InputError, match=r"q\.npz has texts such as 'car 7', .*g\.npz has numbers"):
+            with_same_numbers(*pair)
+
+
+@pytest.mark.parametrize(
+    "texts", [np.array(["a"]), np.array(["a", "a"]), np.arange(2), np.array([["a", "b"]])]
+)
+def test_wrong_names_of_identities_are_refused(tmp_path, texts):
+    columns = {"features": FEATS[:2], "pids": [0, 1], "camids": [0, 0], "identity_names": texts}
+    np.savez(tmp_path / "f.npz", **columns)
+    assert "'identity_names' must" in refused(tmp_path / "f.npz")

@@ -235,3 +235,27 @@ def test_real_vehicles_through_files_have_the_known_figures(run, tmp_path):
         found.append(json.loads((tmp_path / "f.json").read_text()))
     assert np.mean([figures["mAP"] for figures in found]) == pytest.approx(0.613, abs=0.001)
     assert np.mean([figures["R1"] for figures in found]) == pytest.approx(0.483, abs=0.001)
+
+
+def test_lists_that_name_identities_in_words_are_evaluated_by_their_words(run, folder, tmp_path):
+    """Each list numbers its words by itself, and 'b' is another number in the two."""
+    images = {
+        split: sorted((folder / "data" / split).glob("*.jpg")) for split in ("query", "bounding_box_test")
+    }
+    query, gallery = (dict(zip("abcd", paths, strict=False)) for paths in images.values())
+    for name, rows in (("q", {"b": query["b"]}), ("g", gallery)):
+        lines = [
+            f"{path},{pid},{int(name == 'g')},{'gallery' if name == 'g' else 'query'}"
+            for pid, path in rows.items()
+        ]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,pid,camid,split", *lines]))
+        result = run(*words(folder, f"{name}.csv", tmp_path / f"{name}.npz", "--root", tmp_path))
+        assert result.code == 0, result.err
+    files = ["--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz", "--json", tmp_path / "f.json"]
+    assert run(*files, tool="evaluate").code == 0
+    with np.load(tmp_path / "q.npz") as one, np.load(tmp_path / "g.npz") as other:
+        assert one["identity_names"].tolist() == ["b"]
+        unit = other["features"] / np.linalg.norm(other["features"], axis=1, keepdims=True)
+        scores = unit @ one["features"][0]
+    rank = 1 + int((scores > scores[1]).sum())
+    assert json.loads((tmp_path / "f.json").read_text())["mAP"] == pytest.approx(1 / rank)
