@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from runs import interrupt, metric_rows
 from small import draw_people, small_config, small_words
 
 from reid.engine import compare
@@ -19,7 +20,6 @@ from reid.engine.load import load_baseline, load_for_test
 from reid.engine.run_folder import RunFolder
 from reid.models import load_checkpoint
 from reid.utils import InputError
-from runs import interrupt, metric_rows
 
 
 @pytest.fixture(scope="module")
