@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 LOOKED_AT = 8  # columns that are compared first, of all rows
+ODD = 0x5851F42D4C957F2D  # spreads the bits of what it multiplies; overflow drops the highest
 
 
 class Copies:
@@ -21,11 +22,9 @@ class Copies:
     """
 
     def __init__(self, gallery: Tensor) -> None:
-        columns = torch.linspace(0, gallery.shape[1] - 1, LOOKED_AT).round().long().unique()
         # Only rows that agree in a few columns are compared whole.
-        keys = _as_keys(gallery[:, columns.to(gallery.device)])
-        _, groups, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        rows = np.flatnonzero(counts[groups.ravel()] > 1)
+        values, counts = np.unique(mixed := _mix(gallery), return_counts=True)
+        rows = np.flatnonzero(np.isin(mixed, values[counts > 1]))
         keys = _as_keys(gallery[torch.from_numpy(rows).to(gallery.device)])
         _, first, groups = np.unique(keys, return_index=True, return_inverse=True)
         originals = rows[first[groups.ravel()]]
@@ -42,6 +41,15 @@ class Copies:
         if len(self.rows):
             similarities[:, self.rows] = similarities[:, self.originals]
         return similarities
+
+
+def _mix(gallery: Tensor) -> NDArray[np.int64]:
+    """(G,) a number of a few columns, the same where they are; a column at a time, to hold little."""
+    mixed = np.zeros(len(gallery), np.int64)
+    for column in torch.linspace(0, gallery.shape[1] - 1, LOOKED_AT).round().long().unique().tolist():
+        mixed *= ODD
+        mixed += (gallery[:, column].cpu() + 0.0).numpy().view(np.int32)
+    return mixed
 
 
 def _as_keys(rows: Tensor) -> NDArray[Any]:
