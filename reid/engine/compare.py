@@ -11,7 +11,6 @@ from reid.data.matches import count_matches
 from reid.denoise import (
     denoised_layers,
     denoisers_by_layer,
-    detach_denoisers,
     fuse_denoisers,
     weight_change,
 )
@@ -126,11 +125,12 @@ def _is_retrained(models: dict[str, ReIDModel], name: str, first: str) -> bool:
     """Whether a model that has denoisers differs from the first in what else embeds."""
     if name not in models or name == first:
         return False
-    plain, before = (detach_denoisers(models[key]).state_dict() for key in (name, first))
+    # Denoisers leave the plain keys as they are, and add their own.
+    after, before = models[name].state_dict(), models[first].state_dict()
     return any(
-        not torch.equal(value.cpu(), before[key].cpu())
-        for key, value in plain.items()
-        if key in before and key.startswith(("backbone.", "reduction."))
+        not torch.equal(after[key].cpu(), value.cpu())
+        for key, value in before.items()
+        if key in after and key.startswith(("backbone.", "reduction."))
     )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reid.data.records import UNKNOWN
 from reid.evaluation.recall import SAMPLE, sample_rows, search_recall
-from reid.evaluation.relevance import IdentityIndex, Labels, as_labels, relevance
+from reid.evaluation.relevance import IdentityIndex, Labels, labels_of_side, relevance
 from reid.evaluation.search import search
 from reid.utils import InputError
 
@@ -52,11 +52,8 @@ def ranked_lists(
     """
     if k < 1:
         raise InputError(f"k, the length of the lists, must be at least 1, got {k}")
-    cpu = torch.device("cpu")
-    query_pids = as_labels(query_pids, len(query), "query_pids", cpu)
-    query_camids = as_labels(query_camids, len(query), "query_camids", cpu)
-    gallery_pids = as_labels(gallery_pids, len(gallery), "gallery_pids", cpu)
-    gallery_camids = as_labels(gallery_camids, len(gallery), "gallery_camids", cpu)
+    query_pids, query_camids = labels_of_side(query_pids, query_camids, len(query), "query")
+    gallery_pids, gallery_camids = labels_of_side(gallery_pids, gallery_camids, len(gallery), "gallery")
     known = (gallery_pids != UNKNOWN).nonzero().squeeze(1)
     gallery_pids, gallery_camids = gallery_pids[known], gallery_camids[known]
 

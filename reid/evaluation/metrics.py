@@ -16,7 +16,7 @@ from reid.data.records import UNKNOWN
 from reid.evaluation.copies import Copies
 from reid.evaluation.listed_ranks import ListedRanks
 from reid.evaluation.ranks import match_ranks
-from reid.evaluation.relevance import IdentityIndex, Labels, Rows, as_labels
+from reid.evaluation.relevance import IdentityIndex, Labels, Rows, labels_of_side
 from reid.evaluation.rerank import KReciprocal, ReRanking
 from reid.evaluation.similarity import check_features, similarity, unit_rows
 from reid.utils import InputError, unknown_choice
@@ -118,11 +118,8 @@ def evaluate_retrieval(
         raise InputError(f"max_rank and chunk_size must be at least 1, got {max_rank} and {chunk_size}")
     _check_backend(backend, device, reranking)
     query, gallery, (query_lengths, gallery_lengths) = check_features(query, gallery, metric)
-    cpu = torch.device("cpu")
-    query_pids = as_labels(query_pids, len(query), "query_pids", cpu)
-    query_camids = as_labels(query_camids, len(query), "query_camids", cpu)
-    gallery_pids = as_labels(gallery_pids, len(gallery), "gallery_pids", cpu)
-    gallery_camids = as_labels(gallery_camids, len(gallery), "gallery_camids", cpu)
+    query_pids, query_camids = labels_of_side(query_pids, query_camids, len(query), "query")
+    gallery_pids, gallery_camids = labels_of_side(gallery_pids, gallery_camids, len(gallery), "gallery")
     is_known = gallery_pids != UNKNOWN
     is_copy = not is_known.all()
     if is_copy:

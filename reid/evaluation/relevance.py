@@ -38,6 +38,23 @@ def as_labels(labels: Labels, count: int, name: str, device: torch.device) -> Te
     return column.long()
 
 
+def labels_of_side(pids: Labels, camids: Labels, count: int, side: str) -> tuple[Tensor, Tensor]:
+    """Bring the identities and cameras of ``query`` or ``gallery`` to the CPU, (N,) int64 each.
+
+    Args:
+        pids: (N,) integers.
+        camids: (N,) integers.
+        count: N, the number of feature rows they belong to.
+        side: What the message calls them by.
+
+    Raises:
+        InputError: As ``as_labels``.
+        TypeError: As ``as_labels``.
+    """
+    cpu = torch.device("cpu")
+    return as_labels(pids, count, f"{side}_pids", cpu), as_labels(camids, count, f"{side}_camids", cpu)
+
+
 def relevance(
     query_pids: Tensor, query_camids: Tensor, gallery_pids: Tensor, gallery_camids: Tensor
 ) -> tuple[Tensor, Tensor]:
