@@ -1,67 +1,67 @@
 """Adapt a trained model to a site's own cameras, from unlabelled images: camera-noise denoising.
 
 Images need a camera number and no identity. Where the list has query and gallery images too, the model is
-evaluated before and after. k, r, BatchNorm and whether to adapt at all are chosen without labels.
+evaluated before and after. All settings, and whether to adapt at all, are chosen without labels; ADAPT.K 3
+and the like set them. With --features, features of any project take the images' place.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import chain
+from typing import Any
 
-from reid.engine.adapt import AdaptSettings, adapt
-from reid.engine.build_data import build_site
-from reid.models import load_any, save_checkpoint
+from yacs.config import CfgNode
+
+from reid.config import load_config
+from reid.engine.adapt import adapt
+from reid.engine.adapt_files import adapt_files
+from reid.engine.build_data import build_adapt_settings, build_site
+from reid.engine.load import load_to_adapt
+from reid.models import save_checkpoint
 from reid.utils import check_output, pick_device, setup_logging, write_json
-from reid.utils.cli import OneLineParser, add_json_option, run_tool
+from reid.utils.cli import add_adapt_options, add_json_option, config_parser, run_tool
 
 
 def main(words: Sequence[str]) -> None:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python tools/adapt.py --weights osnet.pth --images site.csv --out adapted.pth",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="any known format")
-    parser.add_argument("--images", metavar="CSV", required=True, help="a list, or a data set under --root")
-    parser.add_argument("--root", metavar="DIR", type=Path, default=Path(), help="its folder; default: here")
-    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the checkpoint to write")
-    parser.add_argument("--k", metavar="K", type=int, help="neighbours an image; default: chosen")
-    parser.add_argument("--shrinkage", metavar="R", type=float, help="r; default: chosen")
-    parser.add_argument(
-        "--batchnorm", choices=["auto", "on", "off"], default="auto", help="re-estimate its statistics"
-    )
-    parser.add_argument("--no-cameras", action="store_true", help="pair images whatever their cameras")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--batch-size", metavar="N", type=int, default=64)
+    example = "python tools/adapt.py --weights osnet.pth --images site.csv --out adapted.pth"
+    parser = config_parser(__doc__, example, is_required=False)
+    add_adapt_options(parser)
     add_json_option(parser)
-    args = parser.parse_args(words)
-    inputs = (args.weights, args.root / args.images)
+    args = parser.parse_intermixed_args(words)
+    given = [args.weights is not None, args.images is not None, args.features is not None]
+    if given not in ([True, True, False], [False, False, True]) or (args.denoise and not given[2]):
+        parser.error("name --weights and --images, or --features, with --denoise if you like")
+    inputs = (args.features, *chain(*args.denoise)) if given[2] else (args.weights, args.root / args.images)
     check_output(args.out, *inputs)
     if args.json:
         check_output(args.json, args.out, *inputs, to_stream=True)
+    cfg = load_config(args.config, args.overrides)
     setup_logging()
-    given = {"k": args.k, "shrinkage": args.shrinkage}
-    settings = AdaptSettings(
-        **{name: value for name, value in given.items() if value is not None},
-        choose=args.k is None and args.shrinkage is None and not args.no_cameras,
-        batchnorm=args.batchnorm,
-        use_cameras=not args.no_cameras,
-    )
-    model, header = load_any(args.weights)
-    device = pick_device(args.device)
-    site = build_site(args.images, args.root, header, device, args.batch_size)
-    adaptation = adapt(model, site.images, site.shuffled, device, settings, knows_cameras=site.knows_cameras)
-    print(adaptation.as_text())
-    figures = adaptation.as_dict()
-    if site.evaluator is not None:
-        comparison = site.compare(model, adaptation.model)
-        print(comparison.as_text())
-        figures |= comparison.as_dict()
-    save_checkpoint(args.out, adaptation.model, site.header_of(adaptation))
-    print(f"wrote {args.out}")
+    figures = of_files(args, cfg) if given[2] else of_images(args, cfg)
     if args.json:
         write_json(args.json, figures)
+
+
+def of_files(args: argparse.Namespace, cfg: CfgNode) -> dict[str, Any]:
+    found = adapt_files(args.features, args.out, build_adapt_settings(cfg).noise, args.denoise)
+    print(found.as_text())
+    return found.as_dict()
+
+
+def of_images(args: argparse.Namespace, cfg: CfgNode) -> dict[str, Any]:
+    settings = build_adapt_settings(cfg)
+    model, header = load_to_adapt(cfg, args.weights, is_configured=args.config is not None)
+    device = pick_device(cfg.MODEL.DEVICE)
+    site = build_site(cfg, args.images, args.root, header, device)
+    adaptation = adapt(model, header, site.images, device, settings)
+    print(adaptation.as_text())
+    comparison = site.compare(model, adaptation) if site.evaluator else None
+    if comparison:
+        print(comparison.as_text())
+    save_checkpoint(args.out, adaptation.model, site.header_of(adaptation))
+    print(f"wrote {args.out}")
+    return adaptation.as_dict() | (comparison.as_dict() if comparison else {})
 
 
 if __name__ == "__main__":

@@ -3,28 +3,38 @@
 from reid.adaptation.batchnorm import has_batchnorm, reestimate_batchnorm
 from reid.adaptation.camera_noise import CameraNoiseDenoiser, fit_camera_noise, noise_covariance
 from reid.adaptation.choose import (
-    LEAST_PAIRS,
     Candidate,
     Choice,
+    Judgement,
+    Setting,
     choose_camera_noise,
-    nearness,
-    standard_error,
+    judge,
 )
+from reid.adaptation.denoiser_file import load_denoiser, save_denoiser
+from reid.adaptation.fit import NoiseSettings, fit_noise
 from reid.adaptation.pairs import cross_camera_neighbours, cross_camera_pairs, mutual_pairs
+from reid.adaptation.reciprocity import reciprocity
+from reid.adaptation.tracklets import tracklet_pairs
 
 __all__ = [
-    "LEAST_PAIRS",
     "CameraNoiseDenoiser",
     "Candidate",
     "Choice",
+    "Judgement",
+    "NoiseSettings",
+    "Setting",
     "choose_camera_noise",
     "cross_camera_neighbours",
     "cross_camera_pairs",
     "fit_camera_noise",
+    "fit_noise",
     "has_batchnorm",
+    "judge",
+    "load_denoiser",
     "mutual_pairs",
-    "nearness",
     "noise_covariance",
+    "reciprocity",
     "reestimate_batchnorm",
-    "standard_error",
+    "save_denoiser",
+    "tracklet_pairs",
 ]

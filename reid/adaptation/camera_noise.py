@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.adaptation.pairs import Features, Indices, cross_camera_pairs, mutual_pairs
+from reid.adaptation.tracklets import tracklet_pairs
 from reid.utils import InputError
 
-CHUNK = 16384  # pairs whose differences are held at a time
+CHUNK = 16384  # rows that are held in float64 at a time
 
 
 @dataclass(frozen=True, eq=False)
 class CameraNoiseDenoiser:
-    """One linear map of L2-normalised embeddings.
+    """One linear map of embeddings that are L2-normalised, or divided by one length.
 
     Args:
         weight: (D, D) float64, A; symmetric and positive definite.
@@ -32,6 +33,8 @@ class CameraNoiseDenoiser:
         camera_means: Where each camera has a mean of its own, camera to (D,); else empty.
         noise_spectrum: (D,) float64 eigenvalues of S_n, largest first.
         num_pairs: P.
+        length: L, where all embeddings are divided by one length, so that the map is affine; None where each
+            is divided by its own.
     """
 
     weight: NDArray[np.float64]
@@ -39,27 +42,36 @@ class CameraNoiseDenoiser:
     camera_means: Mapping[int, NDArray[np.float64]]
     noise_spectrum: NDArray[np.float64]
     num_pairs: int
+    length: float | None = None
 
     def apply(self, features: Features, camids: Indices | None = None) -> Features:
         """Denoise embeddings.
 
         Args:
-            features: (N, D), of any scale; they are L2-normalised first.
+            features: (N, D) as the model gives them; of any scale where ``length`` is None.
             camids: (N,) cameras; one that is absent, or was not seen when fitting, takes the overall mean.
 
         Returns:
             (N, D) float32 of unit length.
 
         Raises:
-            InputError: If the width is another one, a value is not finite, or a feature is zero.
+            InputError: If the width or the number of cameras is another one, a value is not finite, or a
+                feature is zero.
         """
         if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise InputError(f"features must be (N, {len(self.mean)}), got {features.shape}")
-        centred = normalise(features) - self.mean.astype(np.float32)
-        if camids is not None:
-            for camera, mean in self.camera_means.items():
-                centred[camids == camera] += (self.mean - mean).astype(np.float32)
-        return normalise(centred @ self.weight.T.astype(np.float32))
+        if camids is not None and len(camids) != len(features):
+            raise InputError(f"each of {len(features)} features needs a camera, got {len(camids)} cameras")
+        weight, mean = self.weight.T.astype(np.float32), self.mean.astype(np.float32)
+        denoised = np.empty(features.shape, np.float32)
+        for start in range(0, len(features), CHUNK):
+            rows = slice(start, start + CHUNK)
+            centred = scale(features[rows], self.length, first_row=start) - mean
+            if camids is not None:
+                for camera, own in self.camera_means.items():
+                    centred[camids[rows] == camera] += (self.mean - own).astype(np.float32)
+            denoised[rows] = normalise(centred @ weight)
+        return denoised
 
 
 def fit_camera_noise(
@@ -69,16 +81,21 @@ def fit_camera_noise(
     k: int = 2,
     shrinkage: float = 3.0,
     mean_per_camera: bool = False,
+    tracklets: Indices | None = None,
+    affine: bool = False,
 ) -> CameraNoiseDenoiser:
     """Fit the map on unlabelled images.
 
     Args:
         features: (N, D) embeddings of any scale.
         camids: (N,) cameras; None pairs mutual neighbours of any camera, which gains about half as much.
-        k: Neighbours an image may be paired with.
+        k: Neighbours an image may be paired with; not read where there are tracklets.
         shrinkage: r, the share of the noise's mean variance that is added in every direction, above 0.
         mean_per_camera: Whether each camera's own mean is subtracted; better where the cameras of all later
             images are known.
+        tracklets: (N,) numbers of tracklets, -1 for none: images of one are paired, whatever their cameras.
+        affine: Whether embeddings are divided by one length, the root of their mean squared length, instead
+            of each by its own: then the map is affine in the embedding, and folds into a linear layer.
 
     Returns:
         The map; the same for the same images in any order, up to rounding.
@@ -89,26 +106,33 @@ def fit_camera_noise(
     """
     if not shrinkage > 0 or not np.isfinite(shrinkage):
         raise InputError(f"the shrinkage r must be above 0, got {shrinkage}")
-    if camids is not None and len(np.unique(camids)) < 2:
+    if camids is not None and tracklets is None and len(np.unique(camids)) < 2:
         raise InputError(
             "camera noise needs images of at least two cameras, got one; give the cameras, or pair images "
-            "without them"
+            "without them (ADAPT.PAIRS neighbours, or tracklets)"
         )
     if mean_per_camera and camids is None:
         raise InputError("a mean for each camera needs the images' cameras, got none")
     unit = normalise(features)
-    mean = unit.mean(axis=0, dtype=np.float64)
+    length = _common_length(features) if affine else None
+    # The features whose noise is measured; pairs are found by direction in any case.
+    seen = unit if length is None else scale(features, length)
+    mean = seen.mean(axis=0, dtype=np.float64)
     camera_means: dict[int, NDArray[np.float64]] = {}
-    if mean_per_camera and camids is not None:
-        for camera in np.unique(camids):
-            camera_means[int(camera)] = unit[camids == camera].mean(axis=0, dtype=np.float64)
-            unit[camids == camera] -= camera_means[int(camera)].astype(np.float32)
-    pairs = mutual_pairs(unit, k) if camids is None else cross_camera_pairs(unit, camids, k)
+    for camera in np.unique(camids) if mean_per_camera and camids is not None else ():
+        rows = camids == camera
+        camera_means[int(camera)] = seen[rows].mean(axis=0, dtype=np.float64)
+        for space in {id(unit): unit, id(seen): seen}.values():
+            space[rows] -= space[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+    if tracklets is not None:
+        pairs = tracklet_pairs(tracklets)
+    else:
+        pairs = mutual_pairs(unit, k) if camids is None else cross_camera_pairs(unit, camids, k)
     if len(pairs) == 0:
         raise InputError("no two images are among each other's nearest; give more images, or a larger k")
-    covariance = noise_covariance(unit, pairs)
+    covariance = noise_covariance(seen, pairs)
     weight, spectrum = _inverse_root(covariance, shrinkage)
-    return CameraNoiseDenoiser(weight, mean, camera_means, spectrum, len(pairs))
+    return CameraNoiseDenoiser(weight, mean, camera_means, spectrum, len(pairs), length)
 
 
 def noise_covariance(features: Features, pairs: Indices) -> NDArray[np.float64]:
@@ -134,14 +158,41 @@ def normalise(features: Features) -> Features:
     Raises:
         InputError: If a row is zero or not finite.
     """
-    features = np.asarray(features, np.float32)
-    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
-    unusable = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
-    if len(unusable):
-        raise InputError(
-            f"features must be finite and not zero, row {unusable[0]} is not ({len(unusable)} in all)"
-        )
-    return (features / lengths).astype(np.float32)
+    return scale(features, None)
+
+
+def scale(features: Features, length: float | None, first_row: int = 0) -> Features:
+    """Divide rows by one length, or with None each by its own, as a new float32 array.
+
+    Args:
+        features: (N, D).
+        length: Above 0, or None.
+        first_row: What messages call the first row.
+
+    Raises:
+        InputError: If a row is zero or not finite.
+    """
+    scaled = np.array(features, np.float32)
+    for start in range(0, len(scaled), CHUNK):
+        rows = scaled[start : start + CHUNK]
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        unusable = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
+        if len(unusable):
+            raise InputError(
+                f"features must be finite and not zero, row {first_row + start + unusable[0]} is not"
+                f" ({len(unusable)} such rows near it)"
+            )
+        rows /= lengths if length is None else length
+    return scaled
+
+
+def _common_length(features: Features) -> float:
+    """Root of the mean squared length."""
+    total = sum(
+        float(np.square(features[start : start + CHUNK], dtype=np.float64).sum())
+        for start in range(0, len(features), CHUNK)
+    )
+    return (total / len(features)) ** 0.5
 
 
 def _inverse_root(

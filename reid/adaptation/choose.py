@@ -1,17 +1,13 @@
 """Choose the settings of camera-noise denoising, and whether to use it, without a label.
 
-Images are split in two so that no pair is cut. What is fitted on one half is judged on the other by
-
-    u = mean over pairs log( |x_i - x_j| / |x_i - x_n| )      n: the nearest other image of another camera
-
-over the pairs that are mutual nearest neighbours both before and after: how much nearer the partner is than
-the best impostor, whatever the scale of the space. Lower is better.
+Images are split in two so that no pair is cut. What is fitted on one half is judged on the other by the
+mean of b (:mod:`reid.adaptation.reciprocity`): how well the way to the nearest image of another camera leads
+back.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,15 +15,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.adaptation.camera_noise import CameraNoiseDenoiser, fit_camera_noise, normalise
-from reid.adaptation.pairs import Features, Indices, cross_camera_neighbours, cross_camera_pairs
+from reid.adaptation.pairs import Features, Indices, cross_camera_pairs
+from reid.adaptation.reciprocity import reciprocity
 from reid.utils import InputError
-
-logger = logging.getLogger(__name__)
 
 NEIGHBOURS = (2, 3)
 SHRINKAGES = (1.0, 3.0, 10.0)
+MEANS = (False, True)
 USUAL = (2, 3.0)  # what lost nothing in any set that was tried
-LEAST_PAIRS = 20
+LEAST_IMAGES = 40  # held out, to judge by
+MOST_IMAGES = 10_000  # that are looked at: a standard error of some thousandths
+LARGEST_GROUP = 0.1  # of the images that pairs connect; more cannot be split in two evenly
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a denoiser is fitted.
+
+    Args:
+        k: Neighbours an image may be paired with.
+        shrinkage: r.
+        mean_per_camera: Whether each camera's own mean is subtracted.
+    """
+
+    k: int = USUAL[0]
+    shrinkage: float = USUAL[1]
+    mean_per_camera: bool = False
+
+    def describe(self) -> str:
+        """In words."""
+        mean = "a mean per camera" if self.mean_per_camera else "one mean"
+        return f"k = {self.k}, r = {self.shrinkage:g}, {mean}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a change of the features does to the way back.
+
+    Args:
+        before: Mean b of the untouched features, in [0, 1].
+        after: Mean b after the change, of the same images.
+        error: Standard error of ``after - before`` over images, as if they were independent.
+        num_images: That it was judged on.
+    """
+
+    before: float
+    after: float
+    error: float
+    num_images: int
+
+    @property
+    def gain(self) -> float:
+        """After - before, above 0 where more ways lead back."""
+        return self.after - self.before
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the gain is more than a standard error."""
+        return self.gain > self.error
+
+    @property
+    def is_clearly_better(self) -> bool:
+        """Whether the gain is more than two standard errors."""
+        return self.gain > 2 * self.error
+
+    @classmethod
+    def of(cls, before: NDArray[np.float64], after: NDArray[np.float64]) -> Judgement:
+        """From b (N,) of the same images in both, N at least 2."""
+        change = after - before
+        error = float(change.std(ddof=1) / np.sqrt(len(change)))
+        return cls(float(before.mean()), float(after.mean()), error, len(change))
 
 
 @dataclass(frozen=True)
@@ -35,27 +92,12 @@ class Candidate:
     """One setting, judged.
 
     Args:
-        k: Neighbours an image may be paired with.
-        shrinkage: r.
-        mean_per_camera: Whether each camera's own mean is subtracted.
-        before: u of the untouched embeddings, on the pairs that are judged.
-        after: u after denoising, on the same pairs.
-        error: Standard error of ``after - before``.
-        num_pairs: Held-out pairs judged.
+        setting: What was tried.
+        judgement: On held-out images.
     """
 
-    k: int
-    shrinkage: float
-    mean_per_camera: bool
-    before: float
-    after: float
-    error: float
-    num_pairs: int
-
-    @property
-    def gain(self) -> float:
-        """Before - after, above 0 where the partner came nearer."""
-        return self.before - self.after
+    setting: Setting
+    judgement: Judgement
 
 
 @dataclass(frozen=True)
@@ -63,14 +105,32 @@ class Choice:
     """What was chosen.
 
     Args:
-        denoiser: Fitted on all images; None where no setting helps by more than two standard errors.
-        chosen: Its setting; None likewise.
-        candidates: All settings that were judged.
+        denoiser: Fitted on all images; None where no setting is better by more than a standard error.
+        setting: Its setting; None likewise.
+        candidates: All settings that were judged; empty where there were too few images to judge by, and the
+            usual setting was taken.
     """
 
     denoiser: CameraNoiseDenoiser | None
-    chosen: Candidate | None
-    candidates: tuple[Candidate, ...]
+    setting: Setting | None
+    candidates: tuple[Candidate, ...] = ()
+
+
+def judge(before: Features, after: Features, camids: Indices, seed: int = 0) -> Judgement:
+    """Two embeddings of the same images, by their ways back; of many images 10,000 are looked at.
+
+    Args:
+        before: (N, D) of any scale, N at least 2.
+        after: (N, E) of the same images.
+        camids: (N,) cameras, two at least.
+        seed: Of the draw.
+
+    Raises:
+        InputError: If a feature is zero or not finite.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(before))[:MOST_IMAGES])
+    scores = [reciprocity(normalise(space[rows]), camids[rows]) for space in (before, after)]
+    return Judgement.of(*scores)
 
 
 def choose_camera_noise(
@@ -79,117 +139,112 @@ def choose_camera_noise(
     *,
     neighbours: Sequence[int] = NEIGHBOURS,
     shrinkages: Sequence[float] = SHRINKAGES,
-    means_per_camera: Sequence[bool] = (False,),
+    means: Sequence[bool] = MEANS,
+    always: bool = False,
+    affine: bool = False,
     seed: int = 0,
 ) -> Choice:
     """Fit every setting on one half, judge it on the other, and fit the chosen one on all images.
 
-    The usual setting, k = 2 and r = 3, is kept unless another one is better by more than a standard error.
+    The usual values, k = 2 and r = 3, are kept unless others are better by more than a standard error. With
+    fewer than 40 images to judge by the usual setting, with one mean, is taken unjudged: it lost nothing in
+    any set that was tried. Of many images 10,000 are looked at, whole groups that pairs connect.
 
     Args:
         features: (N, D) embeddings of any scale.
         camids: (N,) cameras.
         neighbours: Values of k to try.
         shrinkages: Values of r to try.
-        means_per_camera: Whether to try one mean, one a camera, or both.
+        means: Whether to try one mean (False), one a camera (True), or both.
+        always: Whether to take the best setting although none is better than the untouched features.
+        affine: As in :func:`fit_camera_noise`.
         seed: Of the split.
 
     Raises:
-        InputError: As :func:`fit_camera_noise`, or if fewer than 20 pairs are left to judge by.
+        InputError: As :func:`fit_camera_noise`.
     """
-    features = normalise(features)
-    halves = _halves(cross_camera_pairs(features, camids, max(neighbours)), len(features), seed)
-    candidates = []
-    for k, shrinkage, per_camera in itertools.product(neighbours, shrinkages, means_per_camera):
-        judged = [
-            _judge(features, camids, half, k=k, shrinkage=shrinkage, mean_per_camera=per_camera)
-            for half in (halves, ~halves)
-        ]
-        candidates.append(_candidate(k, shrinkage, per_camera, np.concatenate(judged)))
-    chosen = _pick(candidates)
+    settings = [Setting(*values) for values in itertools.product(neighbours, shrinkages, means)]
+    candidates = _judge_all(features, camids, settings, affine, seed)
+    chosen = pick(candidates, always=always) if candidates else _usual(settings)
     if chosen is None:
         return Choice(None, None, tuple(candidates))
-    denoiser = fit_camera_noise(
-        features,
-        camids,
-        k=chosen.k,
-        shrinkage=chosen.shrinkage,
-        mean_per_camera=chosen.mean_per_camera,
-    )
+    denoiser = fit_camera_noise(features, camids, **vars(chosen), affine=affine)
     return Choice(denoiser, chosen, tuple(candidates))
 
 
-def _pick(candidates: Sequence[Candidate]) -> Candidate | None:
-    best = min(candidates, key=lambda c: c.after - c.before)
-    usual = [c for c in candidates if (c.k, c.shrinkage) == USUAL]
-    near = [c for c in usual if c.gain >= best.gain - best.error]
-    chosen = max(near, key=lambda c: c.gain) if near else best
-    return chosen if chosen.gain > 2 * chosen.error else None
-
-
-def _candidate(k: int, shrinkage: float, per_camera: bool, judged: NDArray[np.float64]) -> Candidate:
-    if len(judged) < LEAST_PAIRS:
-        raise InputError(
-            f"choosing without labels needs {LEAST_PAIRS} held-out pairs of two cameras, got {len(judged)};"
-            " give more images, or set k and the shrinkage yourself"
-        )
-    error = standard_error(judged)
-    before, after = judged.mean(axis=0)
-    return Candidate(k, shrinkage, per_camera, float(before), float(after), error, len(judged))
-
-
-def standard_error(judged: NDArray[np.float64]) -> float:
-    """Of the mean change between two columns (P, 2)."""
-    return float((judged[:, 1] - judged[:, 0]).std(ddof=1) / np.sqrt(len(judged)))
-
-
-def nearness(before: Features, after: Features, camids: Indices) -> NDArray[np.float64]:
-    """How near partners are in two spaces, beside the best impostor.
+def pick(candidates: Sequence[Candidate], *, always: bool = False) -> Setting | None:
+    """The usual k and r, unless others are better by a standard error; None where nothing is gained.
 
     Args:
-        before: (N, D) unit-length features.
-        after: (N, E) unit-length features of the same images.
-        camids: (N,) cameras.
-
-    Returns:
-        (P, 2) log(|x_i - x_j| / |x_i - x_n|) in each space, of the images whose partner j is their mutual
-        nearest in both; n is the nearest but the partner.
+        candidates: At least one.
+        always: Whether something is taken anyway.
     """
-    spaces = [cross_camera_neighbours(space, camids, 2) for space in (before, after)]
-    links = [_mutual_nearest(indices) for _, indices in spaces]
-    rows = np.flatnonzero((links[0] >= 0) & (links[0] == links[1]))
-    ratios = np.stack([_log_ratio(distances[rows]) for distances, _ in spaces], axis=1)
-    return ratios[np.isfinite(ratios).all(axis=1)]
+
+    def gain(candidate: Candidate) -> float:
+        return candidate.judgement.gain
+
+    best = max(candidates, key=gain)
+    near = [c for c in candidates if gain(c) >= gain(best) - best.judgement.error]
+    usual = [c for c in near if (c.setting.k, c.setting.shrinkage) == USUAL]
+    chosen = max(usual or [best], key=gain)
+    return chosen.setting if always or chosen.judgement.is_better else None
 
 
-def _judge(
-    features: Features, camids: Indices, fitted: NDArray[np.bool_], **setting: object
-) -> NDArray[np.float64]:
-    """The nearness of held-out images before and after what the others fitted."""
-    denoiser = fit_camera_noise(features[fitted], camids[fitted], **setting)  # type: ignore[arg-type]
-    held_out, cameras = features[~fitted], camids[~fitted]
-    return nearness(held_out, denoiser.apply(held_out, cameras), cameras)
+def _usual(settings: Sequence[Setting]) -> Setting:
+    """The usual one of those that may be taken, or the nearest to it."""
+    return min(
+        settings, key=lambda s: (s.mean_per_camera, abs(s.k - USUAL[0]), abs(np.log(s.shrinkage / USUAL[1])))
+    )
 
 
-def _mutual_nearest(indices: Indices) -> Indices:
-    """(N,) the partner of each image whose nearest has it as its nearest; -1 elsewhere."""
-    nearest = indices[:, 0]
-    is_mutual = (nearest >= 0) & (nearest[nearest] == np.arange(len(nearest)))
-    return np.where(is_mutual, nearest, -1)
+def _judge_all(
+    features: Features, camids: Indices, settings: Sequence[Setting], affine: bool, seed: int
+) -> list[Candidate]:
+    """Every setting on both halves; nothing where a half has too little to fit or to judge by."""
+    groups = _groups(normalise(features), camids)
+    rows, half = _halves(groups, MOST_IMAGES, seed)
+    features, camids = features[rows], camids[rows]
+    if min(half.sum(), (~half).sum()) < LEAST_IMAGES // 2:
+        return []
+    untouched, found = [], [[] for _ in settings]  # type: ignore[var-annotated]
+    for fitted in (half, ~half):
+        held_out, cameras = features[~fitted], camids[~fitted]
+        untouched.append(reciprocity(normalise(held_out), cameras))
+        for scores, setting in zip(found, settings, strict=True):
+            try:
+                denoiser = fit_camera_noise(features[fitted], camids[fitted], **vars(setting), affine=affine)
+            except InputError:
+                # A half of one camera, or without a pair: the whole may still be fitted.
+                return []
+            scores.append(reciprocity(denoiser.apply(held_out, cameras), cameras))
+    before = np.concatenate(untouched)
+    return [
+        Candidate(setting, Judgement.of(before, np.concatenate(scores)))
+        for setting, scores in zip(settings, found, strict=True)
+    ]
 
 
-def _log_ratio(distances: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Log of the nearest distance over the second; the squares' half."""
-    squares = distances.astype(np.float64).clip(min=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 0.5 * np.log(squares[:, 0] / squares[:, 1])
-
-
-def _halves(pairs: Indices, count: int, seed: int) -> NDArray[np.bool_]:
-    """(N,) which half each image is in; images that pairs connect are in one."""
+def _groups(features: Features, camids: Indices) -> NDArray[np.int64]:
+    """(N,) numbers of groups that mutual pairs connect, by the most neighbours that leave groups small."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
-    number, component = connected_components(graph, directed=False)
-    return np.random.default_rng(seed).permutation(number)[component] % 2 == 0
+    groups = np.arange(len(features))
+    for k in (3, 2, 1):
+        pairs = cross_camera_pairs(features, camids, k)
+        links = (np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1]))
+        _, groups = connected_components(coo_array(links, (len(features),) * 2), directed=False)
+        if np.bincount(groups).max() <= max(2, LARGEST_GROUP * len(features)):
+            break
+    return groups.astype(np.int64)
+
+
+def _halves(groups: NDArray[np.int64], most: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows of whole groups, about ``most`` at most, and which half each is in; a group is in one half."""
+    count = int(groups.max()) + 1
+    place = np.random.default_rng(seed).permutation(count)[groups]  # each group's turn
+    if len(groups) > most:
+        rows = np.flatnonzero(place < count * most // len(groups))
+    else:
+        rows = np.arange(len(groups))
+    return rows, place[rows] % 2 == 0

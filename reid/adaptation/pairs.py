@@ -5,9 +5,12 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from reid.adaptation.search import ExactSearch, ListSearch
 from reid.utils import InputError
 
 MOST_NEIGHBOURS = 100  # memory grows with it, and distant images show others
+MOST_EXACT = 100_000  # images that are all compared; the time grows with their square
+BLOCK = 16384  # images whose neighbours are sought at a time
 Features = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
@@ -16,8 +19,9 @@ def cross_camera_pairs(features: Features, camids: Indices, k: int = 2) -> Indic
     """Pair images of different cameras that are among each other's nearest.
 
     (i, j) is a pair where j is among the k images nearest to i that other cameras took, and i among the k
-    nearest to j. Distances are Euclidean. The images of one camera are compared with those of all others in
-    place, so beside one sorted copy of the features memory grows with N k only.
+    nearest to j. Distances are Euclidean. Up to 100,000 images are compared exactly; of more, those in the
+    nearest lists of an index (:class:`reid.adaptation.search.ListSearch`), which finds most of the neighbours
+    in little memory: 1,000,000 images of 512 numbers need 5 GB, their features included.
 
     Args:
         features: (N, D) float32, finite.
@@ -54,19 +58,15 @@ def cross_camera_neighbours(
     if len(camids) != len(features):
         raise InputError(f"each of the {len(features)} images needs a camera, got {len(camids)} cameras")
     order = np.argsort(camids, kind="stable")
-    rows = np.ascontiguousarray(features[order])
     starts = np.flatnonzero(np.r_[True, np.diff(camids[order]) != 0, True])
-    distances, indices = np.empty((len(rows), k), np.float32), np.empty((len(rows), k), np.int64)
-    for start, end in itertools.pairwise(starts):
-        # What other cameras took lies before and behind this camera's rows.
-        before = _nearest(rows[start:end], rows[:start], k)
-        behind = _nearest(rows[start:end], rows[end:], k)
-        both = np.hstack([before[0], behind[0]])
-        found = np.hstack([before[1], np.where(behind[1] < 0, -1, behind[1] + end)])
-        best = np.argsort(both, axis=1, kind="stable")[:, :k]
-        distances[order[start:end]] = np.take_along_axis(both, best, axis=1)
-        named = np.append(order, -1)[np.take_along_axis(found, best, axis=1)]  # -1 stays -1
-        indices[order[start:end]] = named
+    search = ExactSearch(features, order) if len(order) <= MOST_EXACT else ListSearch(features, order)
+    distances, indices = np.empty((len(order), k), np.float32), np.empty((len(order), k), np.int64)
+    named = np.append(order, -1)  # -1 stays -1
+    for start, end in itertools.pairwise(starts.tolist()):
+        for first in range(start, end, BLOCK):
+            rows = slice(first, min(first + BLOCK, end))
+            found, places = search.outside(rows, start, end, k)
+            distances[order[rows]], indices[order[rows]] = found, named[places]
     return distances, indices
 
 
@@ -87,12 +87,16 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
         InputError: If faiss is not installed or k is below 1.
     """
     _check(features, k)
-    rows = np.ascontiguousarray(features)
-    _, indices = _nearest(rows, rows, k + 1)
+    order = np.arange(len(features))
+    search = ExactSearch(features, order) if len(order) <= MOST_EXACT else ListSearch(features, order)
+    indices = np.empty((len(order), k + 1), np.int64)
+    for first in range(0, len(order), BLOCK):
+        rows = slice(first, min(first + BLOCK, len(order)))
+        _, indices[rows] = search.outside(rows, 0, 0, k + 1)
     # An image is its own nearest, but a copy of it may stand first.
-    is_self = indices == np.arange(len(rows))[:, None]
+    is_self = indices == order[:, None]
     is_self[~is_self.any(axis=1), -1] = True
-    return _mutual(indices[~is_self].reshape(len(rows), k))
+    return _mutual(indices[~is_self].reshape(len(order), k))
 
 
 def _check(features: Features, k: int) -> None:
@@ -100,22 +104,6 @@ def _check(features: Features, k: int) -> None:
         raise InputError(f"pairs need 1 to {MOST_NEIGHBOURS} neighbours an image, got k = {k}")
     if features.ndim != 2 or not np.isfinite(features).all():
         raise InputError(f"features must be finite and of shape (N, D), got shape {features.shape} or NaN")
-
-
-def _nearest(queries: Features, gallery: Features, k: int) -> tuple[NDArray[np.float32], Indices]:
-    """Distances and rows (B, k), nearest first; infinity and -1 where the gallery holds fewer."""
-    if len(gallery) == 0:
-        return np.full((len(queries), k), np.inf, np.float32), np.full((len(queries), k), -1)
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError("finding pairs needs faiss: pip install faiss-gpu (or faiss-cpu)") from error
-    distances, indices = faiss.knn(queries, gallery, min(k, len(gallery)))
-    missing = ((0, 0), (0, k - indices.shape[1]))
-    return (
-        np.pad(distances, missing, constant_values=np.inf),
-        np.pad(indices, missing, constant_values=-1),
-    )
 
 
 def _mutual(neighbours: Indices) -> Indices:

@@ -217,6 +217,24 @@ _C.DENOISE.BASE_LR = 4e-4
 # Modes with labels: peak learning rate of the backbone, with SOLVER's optimizer.
 _C.DENOISE.BACKBONE_LR = 1e-4
 
+_C.ADAPT = CfgNode()
+# Adaptation to a site's cameras without labels, by tools/adapt.py: what is paired. cameras: neighbours that
+# another camera took; tracklets: images of one tracklet, which the pid column numbers; neighbours: of any
+# camera, where there are no camera numbers.
+_C.ADAPT.PAIRS = "cameras"
+# Whether camera noise is denoised: on, off, or auto, where more ways lead back across cameras.
+_C.ADAPT.NOISE = "auto"
+# Neighbours an image may be paired with; 0 chooses without labels.
+_C.ADAPT.K = 0
+# The share r of the noise's mean variance that is added in every direction; 0 chooses.
+_C.ADAPT.SHRINKAGE = 0.0
+# What is subtracted: one mean, one a camera, or auto, which chooses.
+_C.ADAPT.MEANS = "auto"
+# Whether BatchNorm statistics are re-estimated first: on, off, or auto, where more ways lead back.
+_C.ADAPT.BATCHNORM = "auto"
+# Whether the denoising folds into the network's layers where there is a place for it.
+_C.ADAPT.FOLD = True
+
 _C.TEST = CfgNode()
 # The checkpoint that tools/test.py evaluates where --weights is not given; a file.
 _C.TEST.WEIGHT = ""

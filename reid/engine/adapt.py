@@ -4,8 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,27 +13,25 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reid.adaptation import (
-    LEAST_PAIRS,
     CameraNoiseDenoiser,
-    Candidate,
-    Choice,
-    choose_camera_noise,
-    fit_camera_noise,
+    Judgement,
+    fit_noise,
     has_batchnorm,
-    nearness,
+    judge,
     reestimate_batchnorm,
-    standard_error,
 )
-from reid.adaptation.camera_noise import normalise
+from reid.adaptation.fit import NoiseSettings, Switch
 from reid.data import Batch, iterate
-from reid.evaluation import extract_features, format_table
-from reid.models import ReIDModel
+from reid.engine.adaptation import Adaptation
+from reid.engine.familiar import is_familiar
+from reid.engine.side import knows_cameras_of
+from reid.evaluation import FeatureSet, extract_features
+from reid.models import Header, ReIDModel, SiteSpec
 from reid.models.embedding import EmbeddingDenoiser
+from reid.models.fold import can_fold, fold_affine
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
-
-Switch = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -42,190 +39,149 @@ class AdaptSettings:
     """What is adapted, and how.
 
     Args:
-        k: Neighbours an image may be paired with.
-        shrinkage: r.
-        choose: Whether k and r are chosen without labels instead, and whether to denoise at all.
-        batchnorm: Whether BatchNorm statistics are re-estimated first; ``auto`` where partners come nearer.
-        use_cameras: Whether pairs are of different cameras; without, any mutual neighbours.
+        noise: How camera noise is fitted, and whether.
+        batchnorm: Whether BatchNorm statistics are re-estimated first; ``auto`` where more ways lead back
+            across cameras.
+        fold: Whether the denoising folds into the network where the network has a place for it.
     """
 
-    k: int = 2
-    shrinkage: float = 3.0
-    choose: bool = True
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
     batchnorm: Switch = "auto"
-    use_cameras: bool = True
+    fold: bool = True
 
 
 @dataclass(frozen=True, eq=False)
-class Adaptation:
-    """What was done.
+class SiteImages:
+    """The unlabelled images of a site, prepared as the model wants them.
 
     Args:
-        model: A new model; the one that came in, unchanged, where nothing helps.
-        batchnorm: Whether its BatchNorm statistics were re-estimated.
-        denoiser: What was fitted on its embeddings; None where nothing helps.
-        chosen: The setting that was taken; None where nothing helps, or where it was given.
-        candidates: The settings that were judged; empty where they were given.
-        num_images: Images that it was fitted on.
-        num_cameras: Their cameras.
-        seconds: For all but the extraction of features.
+        name: Of the data set, which tells whose cameras they are.
+        title: What results call it.
+        ordered: In order, for features; their identities are not read, unless as numbers of tracklets.
+        shuffled: In random order, for BatchNorm: one batch must not be of one camera.
     """
 
-    model: ReIDModel
-    batchnorm: bool
-    denoiser: CameraNoiseDenoiser | None
-    chosen: Candidate | None
-    candidates: tuple[Candidate, ...]
-    num_images: int
-    num_cameras: int
-    seconds: float
-
-    def as_text(self) -> str:
-        """What was judged and done, for reading."""
-        lines = []
-        if self.candidates:
-            rows = [
-                [f"k = {c.k}, r = {c.shrinkage:g}", *_rounded(c.before, c.after, c.error), c.num_pairs]
-                for c in self.candidates
-            ]
-            header = ["setting", "log ratio before", "after", "error of the change", "held-out pairs"]
-            lines.append(format_table(header, rows))
-            lines.append("log ratio: distance to the partner over that to the best impostor; lower is better")
-        lines.append(f"BatchNorm statistics: {'re-estimated' if self.batchnorm else 'as they were'}")
-        if self.denoiser is None:
-            lines.append("camera noise: left alone, no setting brings partners clearly nearer")
-        else:
-            share = self.denoiser.noise_spectrum / self.denoiser.noise_spectrum.sum()
-            lines.append(
-                f"camera noise: {self.denoiser.num_pairs} pairs among {self.num_images} images of"
-                f" {self.num_cameras} cameras; the 10 strongest of {len(share)} directions hold"
-                f" {share[:10].sum():.0%} of it"
-            )
-        if self.chosen is not None:
-            lines.append(
-                f"chosen without labels: k = {self.chosen.k}, r = {self.chosen.shrinkage:g}, where the log"
-                f" ratio falls by {self.chosen.gain:.4f} (error {self.chosen.error:.4f})"
-            )
-        lines.append(f"{self.seconds:.1f} s after the features")
-        return "\n".join(lines)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same for machines."""
-        return {
-            "batchnorm": self.batchnorm,
-            "denoised": self.denoiser is not None,
-            "num_pairs": self.denoiser.num_pairs if self.denoiser else 0,
-            "noise_spectrum": self.denoiser.noise_spectrum.tolist() if self.denoiser else [],
-            "chosen": vars(self.chosen) if self.chosen else None,
-            "num_images": self.num_images,
-            "num_cameras": self.num_cameras,
-            "candidates": [vars(candidate) for candidate in self.candidates],
-            "seconds": self.seconds,
-        }
-
-
-def _rounded(*values: float) -> list[str]:
-    return [f"{value:.4f}" for value in values]
+    name: str
+    title: str
+    ordered: DataLoader[Batch]
+    shuffled: DataLoader[Batch]
 
 
 def adapt(
-    model: ReIDModel,
-    images: DataLoader[Batch],
-    shuffled: DataLoader[Batch],
-    device: torch.device,
-    settings: AdaptSettings,
-    *,
-    knows_cameras: bool = False,
+    model: ReIDModel, header: Header, site: SiteImages, device: torch.device, settings: AdaptSettings
 ) -> Adaptation:
     """Adapt a copy of ``model`` to unlabelled images.
 
+    BatchNorm statistics first, since the noise is that of the features that they give. On images that look
+    like those of the training, statistics stay and only careful settings of the noise are tried.
+
     Args:
         model: Any trained model that was not adapted before.
-        images: The images in order, prepared as for a test; their cameras are used, their identities are not.
-        shuffled: The same images in random order, for BatchNorm: one batch must not be of one camera.
+        header: Of its checkpoint.
+        site: The images.
         device: Where features are computed.
         settings: What is adapted, and how.
-        knows_cameras: Whether a model with side information is given the cameras; else it takes the mean.
 
     Raises:
-        InputError: If the model was adapted before, an image cannot be read, or too few pairs are found.
+        InputError: If the model was adapted before, an image cannot be read, or no pair is found.
     """
-    if model.embedding_denoiser is not None:
+    if model.embedding_denoiser is not None or (header.training and header.training.stage == "adaptation"):
         raise InputError("the model was adapted before; adapt the one that it came from")
-    features, camids = _features(model, images, device, knows_cameras)
-    cameras = camids if settings.use_cameras else None
-    if cameras is not None and (cameras < 0).any():
-        raise InputError(
-            f"camera noise needs the camera of every image, {(cameras < 0).sum()} of {len(cameras)} images"
-            " have none; give them, or pair images without (--no-cameras), which gains about half as much"
-        )
-    adapted, has_new_statistics = model, False
-    # Without cameras nothing tells whether new statistics help, so they are not made to be thrown away.
-    is_tried = settings.batchnorm == "auto" and has_batchnorm(model) and cameras is not None
-    if settings.batchnorm == "on" or is_tried:
-        candidate = reestimate_batchnorm(model.to(device), _only_images(shuffled, device))
-        new_features, _ = _features(candidate, images, device, knows_cameras)
-        has_new_statistics = (
-            settings.batchnorm == "on" or cameras is None or _comes_nearer(features, new_features, cameras)
-        )
-        if has_new_statistics:
-            adapted, features = candidate, new_features
+    model = model.to(device)
+    features = _extract(model, site, device)
+    familiar = is_familiar(model, header.training, site.title, _only_images(site.shuffled, device))
+    adapted, judgement = model, None
+    if _is_tried(model, features, settings, familiar):
+        candidate = reestimate_batchnorm(model, _only_images(site.shuffled, device))
+        found = _extract(candidate, site, device)
+        judgement = _judge(features, found)
+        if settings.batchnorm == "on" or (judgement and judgement.is_clearly_better):
+            adapted, features = candidate, found
     start = time.perf_counter()
-    choice = _fit(features, cameras, settings)
-    seconds = time.perf_counter() - start
+    folds = settings.fold and can_fold(adapted) and settings.noise.means != "camera"
+    noise = (
+        replace(settings.noise, means="one") if folds or _has_other_cameras(model, site) else settings.noise
+    )
+    choice = fit_noise(
+        features.feats.numpy(),
+        features.camids.numpy(),
+        features.pids.numpy(),
+        noise,
+        in_domain=familiar,
+        affine=folds,
+    )
+    has_new_statistics = adapted is not model
     if choice.denoiser is not None:
-        adapted = with_embedding_denoiser(adapted, choice.denoiser)
-    count = len(np.unique(camids[camids >= 0]))
+        adapted = with_denoiser(adapted, choice.denoiser, site.name)
     return Adaptation(
         model=adapted,
+        familiar=familiar,
         batchnorm=has_new_statistics,
-        denoiser=choice.denoiser,
-        chosen=choice.chosen,
-        candidates=choice.candidates,
+        batchnorm_judgement=judgement,
+        choice=choice,
+        pairs=settings.noise.pairs,
         num_images=len(features),
-        num_cameras=count,
-        seconds=seconds,
+        num_cameras=len(np.unique(features.camids[features.camids >= 0])),
+        seconds=time.perf_counter() - start,
     )
 
 
-def with_embedding_denoiser(model: ReIDModel, denoiser: CameraNoiseDenoiser) -> ReIDModel:
-    """A copy of ``model`` that denoises its retrieval feature, with one mean for all cameras."""
+def with_denoiser(model: ReIDModel, denoiser: CameraNoiseDenoiser, site: str = "") -> ReIDModel:
+    """A copy of ``model`` that denoises its retrieval feature.
+
+    Args:
+        model: Not adapted before.
+        denoiser: What was fitted on its features; an affine one is folded into the network.
+        site: Whose cameras those are that have means, a data set's name.
+
+    Raises:
+        ValueError: If an affine one is to be folded, and the network has no place for it.
+    """
+    weight, mean = torch.from_numpy(denoiser.weight), torch.from_numpy(denoiser.mean)
+    if denoiser.length is not None:
+        return fold_affine(model, weight / denoiser.length, -(weight @ mean))
     model = copy.deepcopy(model)
-    model.spec = replace(model.spec, adapted=True)
-    layer = EmbeddingDenoiser(model.dim).to(next(model.parameters()))
-    layer.set(torch.from_numpy(denoiser.weight), torch.from_numpy(denoiser.mean))
-    model.embedding_denoiser = layer
+    cameras = tuple(sorted(denoiser.camera_means))
+    model.spec = replace(model.spec, adapted=True, site=SiteSpec(cameras, site) if cameras else None)
+    layer = EmbeddingDenoiser(model.dim, cameras)
+    means = {camera: torch.from_numpy(own) for camera, own in denoiser.camera_means.items()}
+    layer.set(weight, mean, means)
+    model.embedding_denoiser = layer.to(next(model.parameters()))
     return model
 
 
-def _fit(features: NDArray[np.float32], camids: NDArray[np.int64] | None, settings: AdaptSettings) -> Choice:
-    if settings.choose and camids is not None:
-        return choose_camera_noise(features, camids)
-    fitted = fit_camera_noise(features, camids, k=settings.k, shrinkage=settings.shrinkage)
-    return Choice(fitted, None, ())
+def _is_tried(model: ReIDModel, features: FeatureSet, settings: AdaptSettings, familiar: bool) -> bool:
+    """Whether new BatchNorm statistics are worth their pass: asked for, or able to be judged and to help."""
+    if settings.batchnorm == "auto":
+        # Without cameras nothing tells whether they help.
+        return has_batchnorm(model) and settings.noise.pairs == "cameras" and not familiar
+    return settings.batchnorm == "on"
 
 
-def _comes_nearer(before: NDArray[np.float32], after: NDArray[np.float32], camids: NDArray[np.int64]) -> bool:
-    """Whether partners of different cameras come nearer by more than two standard errors."""
-    judged = nearness(normalise(before), normalise(after), camids)
-    if len(judged) < LEAST_PAIRS:
-        return False
-    change = float((judged[:, 1] - judged[:, 0]).mean())
-    error = standard_error(judged)
+def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:
+    """None where no image, or those of one camera alone, can tell."""
+    camids: NDArray[np.int64] = before.camids.numpy()
+    known = np.flatnonzero(camids >= 0)
+    if len(np.unique(camids[known])) < 2:
+        return None
+    judgement = judge(before.feats.numpy()[known], after.feats.numpy()[known], camids[known])
     logger.info(
-        "BatchNorm statistics of these images: log ratio changes by %+.4f (error %.4f)", change, error
+        "BatchNorm statistics of these images: ways back change by %+.4f (error %.4f)",
+        judgement.gain,
+        judgement.error,
     )
-    return change < -2 * error
+    return judgement
 
 
-def _features(
-    model: ReIDModel, images: DataLoader[Batch], device: torch.device, knows_cameras: bool
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    batches = iterate(images)
-    found = extract_features(
-        model.to(device), batches, device, side_information=knows_cameras, total=len(images)
-    )
-    return found.feats.numpy(), found.camids.numpy()
+def _has_other_cameras(model: ReIDModel, site: SiteImages) -> bool:
+    """Whether the model knows cameras, of another data set: it cannot be given those of the site too."""
+    side = model.spec.side
+    return side is not None and not knows_cameras_of(side, site.name)
+
+
+def _extract(model: ReIDModel, site: SiteImages, device: torch.device) -> FeatureSet:
+    batches, knows_cameras = iterate(site.ordered), knows_cameras_of(model.spec.side, site.name)
+    return extract_features(model, batches, device, side_information=knows_cameras, total=len(site.ordered))
 
 
 def _only_images(batches: DataLoader[Batch], device: torch.device) -> Iterable[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
-from reid.config import get_default_config
+from reid.adaptation import NoiseSettings
 from reid.data import (
     MotRules,
     ReIDDataset,
@@ -20,10 +20,10 @@ from reid.data import (
     train_transform,
 )
 from reid.data.records import UNKNOWN
+from reid.engine.adapt import AdaptSettings, SiteImages
 from reid.engine.checks import check_batches, check_trials
 from reid.engine.distributed import ALONE, World
 from reid.engine.evaluate import Evaluator
-from reid.engine.side import knows_cameras_of
 from reid.engine.site import Site
 from reid.evaluation import ReRanking
 from reid.models import Header, Preprocessing, SideSpec, Training, describe_training
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 8
 MOST_EMBEDDED = 10**4
+BATCHNORM_BATCH = 64
 
 
 def build_datasets(cfg: CfgNode, *, train: bool) -> dict[str, ReIDDataset]:
@@ -135,40 +136,53 @@ def build_reranking(cfg: CfgNode) -> ReRanking | None:
     return ReRanking(cfg.TEST.RERANK_K1, cfg.TEST.RERANK_K2, cfg.TEST.RERANK_LAMBDA)
 
 
-def build_site(name: str, root: Path, header: Header, device: torch.device, batch_size: int) -> Site:
+def build_site(cfg: CfgNode, name: str, root: Path, header: Header, device: torch.device) -> Site:
     """The images of a site, prepared as the checkpoint's header says.
 
     Args:
+        cfg: How images are read and evaluated.
         name: A CSV list or a data set; its training images are adapted to, without their identities.
         root: What ``name`` is relative to.
         header: Of the model that is adapted.
         device: Where features are computed.
-        batch_size: Images a batch.
 
     Raises:
         InputError: If there are no training images, or the data set is refused.
     """
-    cfg = get_default_config()
-    cfg.DATASETS.ROOT_DIR, cfg.TEST.IMS_PER_BATCH = str(root), batch_size
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATASETS.ROOT_DIR = str(root)
     dataset = build_dataset(cfg, name, train=True)
     if len(dataset.train) == 0:
         raise InputError(
             f"{dataset.title} must have training images to adapt to, it has none; check its split"
         )
-    words = describe_training(header.training, dataset.title)
     evaluator = None
     if dataset.trials:
+        words = describe_training(header.training, dataset.title)
         evaluator = build_evaluator(cfg, dataset, header.preprocessing, device, words)
-    workers = num_workers(cfg)
-    return Site(
-        title=dataset.title,
-        records=dataset.train,
-        images=plain_loader(dataset.train, header.preprocessing, batch_size, workers),
-        shuffled=shuffled_loader(dataset.train, header.preprocessing, batch_size, 0, workers),
-        evaluator=evaluator,
-        header=header,
-        knows_cameras=knows_cameras_of(header.model.side, dataset.name),
+    images, workers, decoder = dataset.train, num_workers(cfg), cfg.DATALOADER.DECODER
+    ordered = plain_loader(images, header.preprocessing, cfg.TEST.IMS_PER_BATCH, workers, decoder)
+    # Of 64 each: a small site should give several batches.
+    batch = min(cfg.TEST.IMS_PER_BATCH, BATCHNORM_BATCH)
+    shuffled = shuffled_loader(images, header.preprocessing, batch, cfg.SOLVER.SEED, workers, decoder=decoder)
+    return Site(SiteImages(dataset.name, dataset.title, ordered, shuffled), evaluator, header)
+
+
+def build_adapt_settings(cfg: CfgNode) -> AdaptSettings:
+    """What ``cfg`` adapts, and how.
+
+    Raises:
+        InputError: If its words do not go together.
+    """
+    noise = NoiseSettings(
+        noise=cfg.ADAPT.NOISE,
+        pairs=cfg.ADAPT.PAIRS,
+        k=cfg.ADAPT.K or None,
+        shrinkage=cfg.ADAPT.SHRINKAGE or None,
+        means=cfg.ADAPT.MEANS,
     )
+    return AdaptSettings(noise, cfg.ADAPT.BATCHNORM, cfg.ADAPT.FOLD)
 
 
 def build_side_spec(cfg: CfgNode, dataset: ReIDDataset) -> SideSpec | None:

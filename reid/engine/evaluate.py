@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from reid.data import Batch, ReIDDataset, iterate
 from reid.data.matches import count_matches
 from reid.engine.distributed import ALONE, World
-from reid.engine.side import knows_cameras_of, log_unknown
+from reid.engine.side import knows_cameras_of, log_unknown, table_of
 from reid.evaluation import (
     EvaluationResult,
     FeatureSet,
@@ -58,8 +58,7 @@ class Evaluator:
         Raises:
             InputError: If an image cannot be read or a feature is not finite.
         """
-        side = model.spec.side
-        log_unknown(side, self.dataset.name, self.dataset.test)
+        log_unknown(table_of(model.spec), self.dataset.name, self.dataset.test)
         if len(self.loader) == 0:  # fewer images than processes
             model.to(self.device)
             return self._join(None)
@@ -74,7 +73,7 @@ class Evaluator:
             model.to(self.device),
             batches,
             self.device,
-            side_information=knows_cameras_of(model.spec.side, self.dataset.name),
+            side_information=knows_cameras_of(table_of(model.spec), self.dataset.name),
             flip=self.flip,
             progress=progress,
             total=total,

@@ -17,7 +17,7 @@ from reid.data.readable import Unreadable
 from reid.engine.extract_parts import ExtractSettings, make_parts
 from reid.engine.image_list import ImageList
 from reid.engine.parts import Part, Parts
-from reid.engine.side import log_unknown
+from reid.engine.side import log_unknown, table_of
 from reid.evaluation import FeatureSet
 from reid.evaluation.feature_files import write_features
 from reid.models import Preprocessing, ReIDModel
@@ -104,7 +104,7 @@ def extract(
             finite, or there are parts of another extraction.
         OSError: If a file cannot be written.
     """
-    log_unknown(model.spec.side, images.name, images.records)
+    log_unknown(table_of(model.spec), images.name, images.records)
     parts = Parts(out)
     num_done = parts.begin(_job(model, preprocessing, images, device, settings), resume=settings.resume)
     start = time.perf_counter()

@@ -16,7 +16,7 @@ from reid.data.readable import ReadBatch, Unreadable, readable_loader
 from reid.engine.build_data import num_workers
 from reid.engine.image_list import ImageList
 from reid.engine.parts import Part
-from reid.engine.side import knows_cameras_of
+from reid.engine.side import knows_cameras_of, table_of
 from reid.evaluation import extract_features
 from reid.models import Preprocessing, ReIDModel
 from reid.utils import InputError, refresh_interval
@@ -76,7 +76,7 @@ def make_parts(
     rest = images.records.select(np.arange(first, total))
     loader = readable_loader(rest, preprocessing, settings.batch_size, workers)
     batches, model = iter(loader), model.to(device)
-    knows_cameras = knows_cameras_of(model.spec.side, images.name)
+    knows_cameras = knows_cameras_of(table_of(model.spec), images.name)
     with tqdm(
         total=total, initial=first, desc="features", unit=" images", mininterval=refresh_interval()
     ) as bar:

@@ -7,11 +7,12 @@ from pathlib import Path
 from torch import Tensor
 from yacs.config import CfgNode
 
+from reid.config import get_default_config
 from reid.denoise import denoisers_by_layer, detach_denoisers
 from reid.engine.run_folder import BASELINE
 from reid.models import Header, ReIDModel
 from reid.models.build import build_model_spec, build_preprocessing
-from reid.models.checkpoint import rebuild
+from reid.models.checkpoint import load_any, rebuild
 from reid.models.formats import detect_in, import_content, start_from
 from reid.models.read import count_classes, has_header, read_file, state_dict_in
 from reid.models.words import describe_model
@@ -56,12 +57,32 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
         own, asked = asdict(header.preprocessing), asdict(build_preprocessing(cfg))
         changed = [f"{name} {own[name]} instead of {asked[name]}" for name in own if own[name] != asked[name]]
         logger.info("images are prepared as %s says: %s", path, ", ".join(changed))
-    if header.model.adapted and header.model.neck_feat != cfg.TEST.NECK_FEAT:
+    adapted = header.model.adapted or (header.training and header.training.stage == "adaptation")
+    if adapted and header.model.neck_feat != cfg.TEST.NECK_FEAT:
         raise InputError(
             f"{path} was adapted on the feature {header.model.neck_feat} the neck, TEST.NECK_FEAT is"
             f" {cfg.TEST.NECK_FEAT}; set TEST.NECK_FEAT {header.model.neck_feat}"
         )
     model.spec = replace(model.spec, neck_feat=cfg.TEST.NECK_FEAT)
+    return model, header
+
+
+def load_to_adapt(cfg: CfgNode, path: Path, *, is_configured: bool) -> tuple[ReIDModel, Header]:
+    """The model that is adapted to a site: as its file says, or where a recipe is given as ``cfg`` says.
+
+    Raises:
+        InputError: As :func:`load_for_test`; without a recipe, if one is needed to read the file as asked.
+    """
+    if is_configured:
+        model, header = load_for_test(cfg, path)
+        return model, replace(header, model=model.spec)
+    model, header = load_any(path)
+    default = get_default_config().TEST.NECK_FEAT
+    if cfg.TEST.NECK_FEAT not in (default, model.spec.neck_feat):
+        raise InputError(
+            f"{path} is adapted on the feature {model.spec.neck_feat} the neck, as it says; for"
+            f" TEST.NECK_FEAT {cfg.TEST.NECK_FEAT} name its recipe too (--config)"
+        )
     return model, header
 
 

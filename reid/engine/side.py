@@ -7,23 +7,31 @@ from torch import Tensor
 
 from reid.data import Batch, Records
 from reid.data.records import UNKNOWN
-from reid.models import SideSpec
+from reid.models import ModelSpec, SideSpec, SiteSpec
 
 logger = logging.getLogger(__name__)
 
 
-def knows_cameras_of(side: SideSpec | None, dataset: str) -> bool:
-    """Whether a model with ``side`` is to be given the cameras and views of a data set's images.
+def table_of(spec: ModelSpec) -> SideSpec | SiteSpec | None:
+    """Whose cameras a model tells apart when it embeds: by side information, or by means of an adaptation.
+
+    With both, they are of one data set (``reid.engine.adapt``).
+    """
+    return spec.side or spec.site
+
+
+def knows_cameras_of(table: SideSpec | SiteSpec | None, dataset: str) -> bool:
+    """Whether a model with ``table`` is to be given the cameras and views of a data set's images.
 
     Camera 3 of one data set is not camera 3 of another: on images of another set than the table's the mean
-    of the embeddings is used. Where it is not known whose cameras they are, the numbers are taken as they
-    are.
+    of the embeddings, or of all cameras, is used. Where it is not known whose cameras they are, the numbers
+    are taken as they are.
 
     Args:
-        side: The model's side information; None where it has none.
+        table: What the model knows; None where it tells nothing apart.
         dataset: The name of the data set.
     """
-    return side is not None and side.dataset in ("", dataset)
+    return table is not None and table.dataset in ("", dataset)
 
 
 def side_inputs(batch: Batch, is_known: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -31,26 +39,22 @@ def side_inputs(batch: Batch, is_known: bool) -> tuple[Tensor | None, Tensor | N
     return (batch.camids, batch.viewids) if is_known else (None, None)
 
 
-def log_unknown(side: SideSpec | None, dataset: str, records: Records) -> None:
-    """Say how many images take the mean embedding, because their camera or view is not in the table."""
-    if side is None:
+def log_unknown(table: SideSpec | SiteSpec | None, dataset: str, records: Records) -> None:
+    """Say how many images take a mean over cameras, because their camera or view is not in the table."""
+    if table is None:
         return
-    if not knows_cameras_of(side, dataset):
-        logger.warning(
-            "side information is of the cameras of %s: images of %s take the mean embedding",
-            side.dataset,
-            dataset,
-        )
+    what, instead = "side information is", "the mean embedding"
+    if isinstance(table, SiteSpec):
+        what, instead = "the adaptation's means are", "the mean of all cameras"
+    if not knows_cameras_of(table, dataset):
+        logger.warning("%s of the cameras of %s: images of %s take %s", what, table.dataset, dataset, instead)
         return
-    for name, known, column in (
-        ("camera", side.cameras, records.camids),
-        ("view", side.views, records.viewids),
-    ):
+    views = () if isinstance(table, SiteSpec) else table.views
+    for name, known, column in (("camera", table.cameras, records.camids), ("view", views, records.viewids)):
         count = int((~np.isin(column, known)).sum()) if known else 0
         if count:
             unknown = int((column == UNKNOWN).sum())
             logger.warning(
-                "%d of %d images take the mean embedding: their %s is not among the %d that were trained on"
-                " (%d have none)",
-                *(count, len(records), name, len(known), unknown),
+                "%d of %d images take %s: their %s is not among the %d known ones (%d have none)",
+                *(count, len(records), instead, name, len(known), unknown),
             )

@@ -3,10 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch.utils.data import DataLoader
-
-from reid.data import Batch, Records
-from reid.engine.adapt import Adaptation
+from reid.engine.adapt import SiteImages
+from reid.engine.adaptation import Adaptation
 from reid.engine.evaluate import Evaluator
 from reid.evaluation import (
     FIGURES,
@@ -56,43 +54,37 @@ class Site:
     """Everything about a site's images.
 
     Args:
-        title: What results call them.
-        records: The images that a model is adapted to.
-        images: Them in order, for features.
-        shuffled: Them in random order, for BatchNorm.
+        images: What a model is adapted to.
         evaluator: Of its labelled query and gallery images; None where there are none.
         header: Of the model's checkpoint.
-        knows_cameras: Whether the model's side information is of these cameras.
     """
 
-    title: str
-    records: Records
-    images: DataLoader[Batch]
-    shuffled: DataLoader[Batch]
+    images: SiteImages
     evaluator: Evaluator | None
     header: Header
-    knows_cameras: bool = False
 
-    def compare(self, before: ReIDModel, after: ReIDModel) -> BeforeAfter:
-        """Evaluate both models.
+    def compare(self, before: ReIDModel, adaptation: Adaptation) -> BeforeAfter:
+        """Evaluate a model and what came of it.
 
         Raises:
             ValueError: If there is nothing to evaluate on.
         """
         if self.evaluator is None:
             raise ValueError("the site has no query and gallery images")
-        results = [self.evaluator.evaluate(self.evaluator.extract(model)) for model in (before, after)]
+        models = (before, adaptation.model)
+        results = [self.evaluator.evaluate(self.evaluator.extract(model)) for model in models]
         words = self.evaluator.protocol(before).describe()
-        adapted = f"{words}, adapted to {self.title} train ({len(self.records)} images, no labels)"
+        labels = "tracklets as the only labels" if adaptation.pairs == "tracklets" else "no labels"
+        adapted = f"{words}, adapted to {self.images.title} train ({adaptation.num_images} images, {labels})"
         interval = bootstrap_difference(results[0], results[1])
         return BeforeAfter(results[0], results[1], interval, (words, adapted))
 
     def header_of(self, adaptation: Adaptation) -> Header:
         """The header of the adapted model's checkpoint."""
-        if adaptation.model.spec == self.header.model and not adaptation.batchnorm:
+        if adaptation.choice.denoiser is None and not adaptation.batchnorm:
             return self.header
         training = Training(
-            dataset=self.title,
+            dataset=self.images.title,
             train_rule="train",
             num_images=adaptation.num_images,
             num_ids=0,

@@ -8,7 +8,7 @@ from reid.models.neck import BNNeck
 from reid.models.output import BranchOutput, ReIDOutput
 from reid.models.preprocessing import Preprocessing
 from reid.models.reid_model import ReIDModel
-from reid.models.spec import JigsawSpec, ModelSpec, SideSpec
+from reid.models.spec import JigsawSpec, ModelSpec, SideSpec, SiteSpec
 from reid.models.training import Training, describe_training
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ReIDModel",
     "ReIDOutput",
     "SideSpec",
+    "SiteSpec",
     "Training",
     "create_backbone",
     "describe_training",

@@ -67,7 +67,8 @@ class ReIDModel(nn.Module):
         self.neck, self.classifier = BNNeck(first.dim), _classifier(first.dim, spec.num_classes)
         self.part_necks = nn.ModuleList(BNNeck(branch.dim) for branch in others)
         self.part_classifiers = nn.ModuleList(_classifier(branch.dim, spec.num_classes) for branch in others)
-        self.embedding_denoiser = EmbeddingDenoiser(self.dim) if spec.adapted else None
+        known = spec.site.cameras if spec.site else ()
+        self.embedding_denoiser = EmbeddingDenoiser(self.dim, known) if spec.adapted else None
 
     def forward(
         self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None
@@ -76,7 +77,8 @@ class ReIDModel(nn.Module):
 
         Args:
             images: (B, 3, H, W).
-            camids: (B,) int64 cameras, -1 unknown; read only where the model has side information.
+            camids: (B,) int64 cameras, -1 unknown; read only where the model has side information, and by
+                :meth:`embed` where it was adapted with a mean per camera.
             viewids: (B,) int64 views, likewise.
         """
         return self.classify(self.features(images, camids, viewids))
@@ -122,7 +124,7 @@ class ReIDModel(nn.Module):
             if branch.scale
         ]
         feat = ranked[0] if len(ranked) == 1 else torch.cat(ranked, dim=1)
-        return feat if self.embedding_denoiser is None else self.embedding_denoiser(feat)
+        return feat if self.embedding_denoiser is None else self.embedding_denoiser(feat, camids)
 
     def features(
         self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None

@@ -56,6 +56,31 @@ class SideSpec:
 
 
 @dataclass(frozen=True)
+class SiteSpec:
+    """The cameras that an adapted model's feature has a mean of its own for.
+
+    Args:
+        cameras: In the order of the means' rows.
+        dataset: Whose cameras they are, a data set's name.
+
+    Raises:
+        InputError: If there are none, a number is listed twice or is outside 0..2**63 - 1, or there are more
+            than 10**6.
+    """
+
+    cameras: tuple[int, ...]
+    dataset: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.cameras) <= MAX_ROWS:
+            raise InputError(f"cameras must be 1 to {MAX_ROWS} numbers, got {len(self.cameras)}")
+        if len(set(self.cameras)) < len(self.cameras):
+            raise InputError(f"cameras must be different numbers, got {reprlib.repr(self.cameras)}")
+        if not 0 <= min(self.cameras) <= max(self.cameras) <= MAX_CAMERA:
+            raise InputError(f"cameras must be in 0..2**63 - 1, got {reprlib.repr(self.cameras)}")
+
+
+@dataclass(frozen=True)
 class JigsawSpec:
     """TransReID's jigsaw patch module (JPM).
 
@@ -100,9 +125,11 @@ class ModelSpec:
         feat_dim: Width that a linear layer reduces the feature to; 0 leaves it out.
         side: Side information of a vision transformer.
         jigsaw: Jigsaw branches of a vision transformer.
+        site: The cameras that an adapted feature has means for; None where it has one mean.
 
     Raises:
-        InputError: If a number is outside its range, or ``neck_feat`` is neither.
+        InputError: If a number is outside its range, ``neck_feat`` is neither, or there is a site and the
+            model is not adapted.
     """
 
     name: str
@@ -118,6 +145,7 @@ class ModelSpec:
     feat_dim: int = 0
     side: SideSpec | None = None
     jigsaw: JigsawSpec | None = None
+    site: SiteSpec | None = None
 
     def __post_init__(self) -> None:
         check_size("image_size", self.image_size)
@@ -134,3 +162,5 @@ class ModelSpec:
             raise InputError(f"patch_stride must be in 1..{MAX_PATCH_STRIDE} pixels, got {stride}")
         if not 0 <= self.feat_dim <= MAX_FEATURE:
             raise InputError(f"feat_dim must be in 0..{MAX_FEATURE}, got {self.feat_dim}")
+        if self.site is not None and not self.adapted:
+            raise InputError("adapted must be true where there is a site, got false")

@@ -22,8 +22,14 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(WRONG_INPUT, f"{self.prog}: error: {one_line(message)} (see --help)\n")
 
 
-def config_parser(description: str, example: str) -> OneLineParser:
-    """A parser with ``--config FILE`` and trailing ``KEY VALUE`` words in ``overrides``."""
+def config_parser(description: str, example: str, *, is_required: bool = True) -> OneLineParser:
+    """A parser with ``--config FILE`` and trailing ``KEY VALUE`` words in ``overrides``.
+
+    Args:
+        description: What ``--help`` says first.
+        example: A command line.
+        is_required: Whether a file must be named; without one there are the defaults.
+    """
     parser = OneLineParser(
         description=description,
         epilog=f"example: {example}",
@@ -33,7 +39,7 @@ def config_parser(description: str, example: str) -> OneLineParser:
         "--config",
         "--config_file",
         "--config-file",
-        required=True,
+        required=is_required,
         metavar="FILE",
         help="a YAML file; a bare name is looked up in configs/",
     )
@@ -84,6 +90,25 @@ def add_comparisons(parser: argparse.ArgumentParser) -> None:
         help="also train the controls of the denoising, and compare all with the untouched model",
     )
     add_seeds_option(parser, "repeat with N seeds; mean and standard deviation")
+
+
+def add_adapt_options(parser: argparse.ArgumentParser) -> None:
+    """Add what an adaptation reads, ``--weights`` and ``--images`` or ``--features``, and what it writes."""
+    add = parser.add_argument
+    add("--weights", metavar="FILE", type=Path, help="any known format")
+    add("--images", metavar="CSV", help="a list, or a data set under --root")
+    add("--root", metavar="DIR", type=Path, default=Path(), help="what --images lies under; default: here")
+    add("--features", metavar="FILE", type=Path, help="features with cameras, in place of weights and images")
+    add(
+        "--denoise",
+        metavar=("IN", "OUT"),
+        nargs=2,
+        type=Path,
+        action="append",
+        default=[],
+        help="with --features: write other features of the model denoised too; repeatable",
+    )
+    add("--out", metavar="FILE", type=Path, required=True, help="the checkpoint, or with --features the .npz")
 
 
 def add_seeds_option(parser: argparse.ArgumentParser, what: str) -> None:

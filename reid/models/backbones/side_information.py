@@ -5,8 +5,8 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from reid.models.camera_numbers import check_numbers, places_of
 from reid.models.spec import SideSpec
-from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ class SideInformation(nn.Module):
         for name, numbers in (("camids", camids), ("viewids", viewids)):
             # Of a graph that is being traced nothing is known yet.
             if isinstance(numbers, Tensor) and isinstance(images, Tensor):
-                _check(name, numbers, len(images))
+                check_numbers(name, numbers, len(images))
         self._tell_once(camids, viewids)
         counts = (max(len(self.spec.cameras), 1), max(len(self.spec.views), 1))
         table = self.embed.unflatten(0, counts)  # (C, V, D)
         table = torch.cat([table, table.mean(0, keepdim=True)])  # (C + 1, V, D)
         table = torch.cat([table, table.mean(1, keepdim=True)], dim=1)  # (C + 1, V + 1, D)
-        rows = _places(self.cameras, counts[0], camids)
-        columns = _places(self.views, counts[1], viewids)
+        rows = places_of(self.cameras, counts[0], camids)
+        columns = places_of(self.views, counts[1], viewids)
         batch = images.new_zeros(images.shape[0], dtype=torch.long)
         return self.spec.coef * table[batch + rows, batch + columns]
 
@@ -73,23 +73,3 @@ class SideInformation(nn.Module):
         if absent and not self._is_told:
             self._is_told = True
             logger.warning("no %s are given: the mean of their embeddings is used", " and ".join(absent))
-
-
-def _check(name: str, numbers: Tensor, count: int) -> None:
-    """Refuse what would be broadcast or rounded to other cameras than were meant."""
-    if numbers.shape != (count,) or numbers.dtype not in (torch.int64, torch.int32):
-        raise InputError(
-            f"{name} must be {count} whole numbers, one an image, got {tuple(numbers.shape)} of"
-            f" {numbers.dtype}"
-        )
-
-
-def _places(known: Tensor, count: int, numbers: Tensor | None) -> Tensor | int:
-    """(B,) the place of each number in ``known``, or ``count``, the mean's place, where it is not there.
-
-    A table that does not tell these numbers apart has one place, and its mean is that place.
-    """
-    if numbers is None or len(known) == 0:
-        return count
-    matches = numbers[:, None] == known  # (B, C)
-    return torch.where(matches.any(1), matches.int().argmax(1), count)

@@ -1,0 +1,70 @@
+"""A fitted denoiser in a file, for feature files and for services that keep their own features."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid.adaptation.camera_noise import CameraNoiseDenoiser
+from reid.utils import InputError, write_atomically
+
+KIND = "reid.adaptation denoiser 1"
+
+
+def save_denoiser(path: Path, denoiser: CameraNoiseDenoiser) -> None:
+    """Write ``.npz``, atomically; the same denoiser gives the same bytes.
+
+    Raises:
+        OSError: If the file cannot be written; an older one is then left as it was.
+    """
+    cameras = sorted(denoiser.camera_means)
+    means = [denoiser.camera_means[camera] for camera in cameras]
+    columns = {
+        "kind": np.array(KIND),
+        "weight": denoiser.weight,
+        "mean": denoiser.mean,
+        "cameras": np.array(cameras, np.int64),
+        "camera_means": np.array(means, np.float64).reshape(len(means), len(denoiser.mean)),
+        "noise_spectrum": denoiser.noise_spectrum,
+        "num_pairs": np.array(denoiser.num_pairs),
+        "length": np.array(np.nan if denoiser.length is None else denoiser.length),
+    }
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **columns)  # type: ignore[arg-type]  # its other options are no column's names
+
+
+def load_denoiser(path: Path) -> CameraNoiseDenoiser:
+    """Read what :func:`save_denoiser` wrote; nothing in the file can run.
+
+    Raises:
+        OSError: If the file cannot be read.
+        InputError: If it holds anything else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            if str(found["kind"]) == KIND:
+                return _read({name: found[name] for name in found.files})
+    # What numpy raises on damaged files, and what comes of a file of another shape.
+    except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
+        pass
+    raise InputError(f"{path} must hold a denoiser of this version, it does not; fit it anew")
+
+
+def _read(found: dict[str, NDArray[np.generic]]) -> CameraNoiseDenoiser:
+    weight, mean, spectrum = (found[name].astype(np.float64) for name in ("weight", "mean", "noise_spectrum"))
+    means, length = found["camera_means"].astype(np.float64), float(found["length"])
+    shapes = (weight.shape, spectrum.shape, means.shape[1:])
+    if shapes != (2 * mean.shape, mean.shape, mean.shape) or mean.ndim != 1 or len(mean) == 0:
+        raise ValueError("shapes")
+    if not all(np.isfinite(array).all() for array in (weight, mean, means)) or length <= 0:
+        raise ValueError("numbers")
+    cameras = [int(camera) for camera in found["cameras"]]
+    return CameraNoiseDenoiser(
+        weight,
+        mean,
+        dict(zip(cameras, means, strict=True)),
+        spectrum,
+        int(found["num_pairs"]),
+        None if np.isnan(length) else length,
+    )

@@ -1,0 +1,114 @@
+"""Adapt features of any project to a site's cameras, from feature files alone."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reid.adaptation import CameraNoiseDenoiser, Choice, NoiseSettings, fit_noise, save_denoiser
+from reid.engine.adaptation import choice_dict, choice_lines
+from reid.evaluation import FeatureSet
+from reid.evaluation.feature_files import (
+    SavedFeatures,
+    check_feature_output,
+    read_features,
+    write_features,
+)
+from reid.utils import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class FileAdaptation:
+    """What was fitted on a file of features.
+
+    Args:
+        source: The file.
+        choice: What was fitted.
+        pairs: What was paired.
+        num_images: Its rows.
+        num_cameras: Their cameras.
+        seconds: For the fit.
+        written: The files that were written.
+    """
+
+    source: str
+    choice: Choice
+    pairs: str
+    num_images: int
+    num_cameras: int
+    seconds: float
+    written: Sequence[Path]
+
+    def as_text(self) -> str:
+        """What was judged and done, for reading."""
+        lines = choice_lines(self.choice, self.pairs, self.num_images, self.num_cameras)
+        lines.append(f"{self.seconds:.1f} s for {self.source}")
+        return "\n".join([*lines, *(f"wrote {path}" for path in self.written)])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        return choice_dict(self.choice, self.pairs) | {
+            "features": self.source,
+            "num_images": self.num_images,
+            "num_cameras": self.num_cameras,
+            "seconds": self.seconds,
+            "written": [str(path) for path in self.written],
+        }
+
+
+def adapt_files(
+    features: Path, out: Path, settings: NoiseSettings, denoised: Sequence[tuple[Path, Path]] = ()
+) -> FileAdaptation:
+    """Fit a denoiser on a file of features, write it, and write other files denoised by it.
+
+    Where nothing helps, no denoiser is written and the files keep their features.
+
+    Args:
+        features: ``.npz``, ``.mat`` or ``.pt`` with the cameras; identities are not read, unless they number
+            tracklets.
+        out: The ``.npz`` to write, for ``load_denoiser``.
+        settings: How.
+        denoised: Files to read, and the ``.npz`` to write for each.
+
+    Raises:
+        InputError: If a file cannot be read, is of another width, or as ``fit_noise``.
+        OSError: If a file cannot be written.
+    """
+    sources = [path for path, _ in denoised]
+    check_feature_output(out, features, *sources)
+    for number, (_, target) in enumerate(denoised):
+        check_feature_output(target, features, out, *sources, *(other for _, other in denoised[:number]))
+    table = read_features(features).table
+    sides = [read_features(path) for path in sources]
+    for side in sides:
+        if side.table.feats.shape[1] != table.feats.shape[1]:
+            raise InputError(
+                f"{side.source} must have features of {table.feats.shape[1]} numbers as {features}, they have"
+                f" {side.table.feats.shape[1]}; name features of one model"
+            )
+    start = time.perf_counter()
+    columns = (table.feats.numpy(), table.camids.numpy(), table.pids.numpy())
+    choice = fit_noise(*columns, settings)
+    seconds = time.perf_counter() - start
+    written = []
+    if choice.denoiser is not None:
+        save_denoiser(out, choice.denoiser)
+        written.append(out)
+    for side, (_, target) in zip(sides, denoised, strict=True):
+        _write(side, target, choice.denoiser)
+        written.append(target)
+    count = len(np.unique(columns[1][columns[1] >= 0]))
+    return FileAdaptation(str(features), choice, settings.pairs, len(table), count, seconds, written)
+
+
+def _write(side: SavedFeatures, target: Path, denoiser: CameraNoiseDenoiser | None) -> None:
+    table = side.table
+    feats = table.feats
+    if denoiser is not None:
+        feats = torch.from_numpy(denoiser.apply(feats.numpy(), table.camids.numpy()))
+    paths = np.full(len(table), "") if side.paths is None else side.paths
+    write_features(target, FeatureSet(feats, table.pids, table.camids), paths, side.identities)

@@ -1,0 +1,137 @@
+"""What an adaptation did: for reading, and for machines."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reid.adaptation import Candidate, Choice, Judgement
+from reid.evaluation import format_table
+from reid.models import ReIDModel
+
+SHOWN = 10  # eigenvalues
+PAIRS = {
+    "cameras": "pairs of different cameras",
+    "tracklets": "pairs of one tracklet: what differs between cameras is not seen in them",
+    "neighbours": "pairs of any camera: about half of the gain of pairs of cameras was seen with them",
+}
+
+
+def choice_lines(choice: Choice, pairs: str, num_images: int, num_cameras: int) -> list[str]:
+    """What was judged and fitted, for reading.
+
+    Args:
+        choice: The result.
+        pairs: What was paired.
+        num_images: That it was fitted on.
+        num_cameras: Their cameras.
+    """
+    lines = []
+    if choice.candidates:
+        rows = [[c.setting.describe(), *_judged(c)] for c in choice.candidates]
+        lines.append(format_table(["setting", "ways back before", "after", "error", "held-out images"], rows))
+        lines.append(
+            "ways back: 1/rank of an image among those nearest to its own nearest of another camera, a mean;"
+            " higher is better"
+        )
+    if choice.denoiser is None or choice.setting is None:
+        reason = "no setting leads more ways back" if choice.candidates else "not asked for"
+        return [*lines, f"camera noise: left alone, {reason}"]
+    denoiser = choice.denoiser
+    share = denoiser.noise_spectrum / denoiser.noise_spectrum.sum()
+    shown = ", ".join(f"{value:.1%}" for value in share[:SHOWN])
+    half = int(np.searchsorted(np.cumsum(share), 0.5)) + 1
+    lines += [
+        f"camera noise: {denoiser.num_pairs} {PAIRS[pairs]}, among {num_images} images of {num_cameras}"
+        " cameras",
+        f"its eigenvalues, shares of the whole: {shown}, ...; {half} of {len(share)} hold a half",
+    ]
+    how = "chosen without labels" if choice.candidates else "taken unjudged"
+    lines.append(f"{how}: {choice.setting.describe()}")
+    return lines
+
+
+def choice_dict(choice: Choice, pairs: str) -> dict[str, Any]:
+    """The same for machines."""
+    denoiser = choice.denoiser
+    return {
+        "denoised": denoiser is not None,
+        "pairs": pairs,
+        "num_pairs": denoiser.num_pairs if denoiser else 0,
+        "noise_spectrum": denoiser.noise_spectrum.tolist() if denoiser else [],
+        "chosen": vars(choice.setting) if choice.setting else None,
+        "candidates": [
+            vars(c.setting) | vars(c.judgement) | {"gain": c.judgement.gain} for c in choice.candidates
+        ],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """What was done.
+
+    Args:
+        model: A new model; the one that came in, unchanged, where nothing helps.
+        familiar: Whether the images look like those of the training.
+        batchnorm: Whether BatchNorm statistics were re-estimated.
+        batchnorm_judgement: How new statistics were judged; None where they were not tried, or not judged.
+        choice: What was fitted on the embeddings.
+        pairs: What was paired: ``cameras``, ``tracklets`` or ``neighbours``.
+        num_images: Images that it was fitted on.
+        num_cameras: Their cameras.
+        seconds: For all but the extraction of features.
+    """
+
+    model: ReIDModel
+    familiar: bool
+    batchnorm: bool
+    batchnorm_judgement: Judgement | None
+    choice: Choice
+    pairs: str
+    num_images: int
+    num_cameras: int
+    seconds: float
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the denoising lies in the network's own layers."""
+        return self.choice.denoiser is not None and self.model.embedding_denoiser is None
+
+    def as_text(self) -> str:
+        """What was judged and done, for reading."""
+        lines = []
+        if self.familiar:
+            lines.append(
+                "warning: these images look like those that the model was trained on, where adapting gains"
+                " little and a weak shrinkage was seen to lose: only r of 3 and more, and one mean, are tried"
+            )
+        statistics = "re-estimated" if self.batchnorm else "as they were"
+        if self.batchnorm_judgement is not None:
+            gain, error = self.batchnorm_judgement.gain, self.batchnorm_judgement.error
+            statistics += f"; new ones change the ways back by {gain:+.4f} (error {error:.4f})"
+        lines.append(f"BatchNorm statistics: {statistics}")
+        lines += choice_lines(self.choice, self.pairs, self.num_images, self.num_cameras)
+        if self.choice.denoiser is not None:
+            where = "folded into the network's layers" if self.is_folded else "one linear layer behind it"
+            lines.append(f"in the checkpoint: {where}")
+        lines.append(f"{self.seconds:.1f} s after the features")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        judgement = self.batchnorm_judgement
+        return choice_dict(self.choice, self.pairs) | {
+            "familiar": self.familiar,
+            "batchnorm": self.batchnorm,
+            "batchnorm_judgement": vars(judgement) | {"gain": judgement.gain} if judgement else None,
+            "folded": self.is_folded,
+            "num_images": self.num_images,
+            "num_cameras": self.num_cameras,
+            "seconds": self.seconds,
+        }
+
+
+def _judged(candidate: Candidate) -> list[str]:
+    judgement = candidate.judgement
+    figures = [f"{value:.4f}" for value in (judgement.before, judgement.after, judgement.error)]
+    return [*figures, str(judgement.num_images)]

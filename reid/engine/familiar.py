@@ -1,0 +1,57 @@
+"""Whether images look like those that a model was trained on."""
+
+import logging
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from reid.evaluation.features import evaluation_mode
+from reid.models import ReIDModel, Training
+
+logger = logging.getLogger(__name__)
+
+SURE = 0.5  # a probability that images of other people do not come near: their median is about 0.05
+MOST_IMAGES = 512
+
+
+def is_familiar(model: ReIDModel, training: Training | None, title: str, batches: Iterable[Tensor]) -> bool:
+    """Whether a site's images are those of the training, or look like them.
+
+    They are where a training of the chain was on the data set of that title. They look like them where the
+    classifier is sure whom it sees: where the median over images of its largest probability is above a half.
+
+    Args:
+        model: Any; one without a classifier tells nothing.
+        training: What its weights come from, as far as is known.
+        title: Of the site's data set.
+        batches: Images (B, 3, H, W), where the model is; the first 512 are looked at.
+    """
+    while training is not None:
+        if training.dataset == title:
+            logger.warning("the model was trained on %s itself", title)
+            return True
+        training = training.before
+    if model.spec.num_classes < 2:
+        return False
+    sure = _sureness(model, batches)
+    if sure > SURE:
+        logger.warning(
+            "the images look like those that the model was trained on: its classifier is sure by %.0f %% whom"
+            " it sees (median)",
+            100 * sure,
+        )
+    return sure > SURE
+
+
+def _sureness(model: ReIDModel, batches: Iterable[Tensor]) -> float:
+    found: list[Tensor] = []
+    with evaluation_mode(model), torch.inference_mode():
+        for images in batches:
+            logits = model(images).branches[0].logits
+            if logits is None:
+                return 0.0
+            found.append(logits.softmax(1).amax(1).cpu())
+            if sum(map(len, found)) >= MOST_IMAGES:
+                break
+    return float(torch.cat(found).median()) if found else 0.0
