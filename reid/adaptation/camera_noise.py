@@ -131,7 +131,7 @@ def fit_camera_noise(
     if len(pairs) == 0:
         raise InputError("no two images are among each other's nearest; give more images, or a larger k")
     covariance = noise_covariance(seen, pairs)
-    weight, spectrum = _inverse_root(covariance, shrinkage)
+    weight, spectrum = inverse_root(covariance, shrinkage)
     return CameraNoiseDenoiser(weight, mean, camera_means, spectrum, len(pairs), length)
 
 
@@ -195,7 +195,7 @@ def _common_length(features: Features) -> float:
     return (total / len(features)) ** 0.5
 
 
-def _inverse_root(
+def inverse_root(
     covariance: NDArray[np.float64], shrinkage: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A, of mean eigenvalue 1 since a normalisation follows, and the eigenvalues of S_n."""
