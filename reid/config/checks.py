@@ -80,6 +80,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "SOLVER.CHECKPOINT_PERIOD": (1, 10**5),
     "DENOISE.STEPS": (1, 10**5),
     "DENOISE.TIMESTEPS": (1, 10**5),
+    "DENOISE.STRENGTH": (0, 1),
     "DENOISE.BETA_START": (1e-8, 0.999),
     "DENOISE.BETA_END": (1e-8, 0.999),
     "DENOISE.TOKEN_SHARE": (1e-3, 1),
@@ -93,6 +94,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "TEST.RERANK_K2": (1, 10**4),
     "TEST.RERANK_LAMBDA": (0, 1),
 }
+
+# Texts that may be whole numbers, too.
+NUMBERS_OR_WORDS = ("DENOISE.T_RULE",)
 
 # Lists of numbers: what they are, how many (None: any number), and of which types.
 LISTS: dict[str, tuple[str, int | None, tuple[type, ...]]] = {
@@ -216,6 +220,11 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
             f"DENOISE.BETA_START must be at most BETA_END, got {cfg.DENOISE.BETA_START} and"
             f" {cfg.DENOISE.BETA_END}"
         )
+    if not _is_t_rule(cfg.DENOISE.T_RULE, cfg.DENOISE.STEPS, cfg.DENOISE.TIMESTEPS):
+        faults.append(
+            f"DENOISE.T_RULE must be depth, spread or a whole number from STEPS to TIMESTEPS"
+            f" ({cfg.DENOISE.STEPS}..{cfg.DENOISE.TIMESTEPS}), got {show(cfg.DENOISE.T_RULE)}"
+        )
     if cfg.MODEL.ID_LOSS_WEIGHT == 0 and cfg.MODEL.TRIPLET_LOSS_WEIGHT == 0:
         faults.append("MODEL.ID_LOSS_WEIGHT and MODEL.TRIPLET_LOSS_WEIGHT must not both be 0")
     if cfg.SOLVER.MAX_EPOCHS == 0 and cfg.DENOISE.MODE == "none":
@@ -223,3 +232,8 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
     if cfg.SOLVER.MAX_EPOCHS == 0 and not cfg.MODEL.PRETRAIN_PATH and cfg.DENOISE.MODE != "none":
         faults.append("SOLVER.MAX_EPOCHS is 0: MODEL.PRETRAIN_PATH must name the trained weights to denoise")
     return faults
+
+
+def _is_t_rule(rule: str, lowest: int, highest: int) -> bool:
+    is_number = rule.isascii() and rule.isdecimal() and len(rule) < 20
+    return rule in ("depth", "spread") or (is_number and lowest <= int(rule) <= highest)

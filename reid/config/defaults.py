@@ -192,6 +192,11 @@ _C.DENOISE.MODE = "none"
 _C.DENOISE.TARGETS = ["mlp"]
 # Reverse steps a layer.
 _C.DENOISE.STEPS = 1
+# Where a layer's steps begin. depth: t falls from N to 1 over the N layers (the paper); spread: it falls
+# evenly from TIMESTEPS; a whole number: every layer begins at that t.
+_C.DENOISE.T_RULE = "depth"
+# How much of the denoising is applied, in 0..1: X'' = (1 - STRENGTH) X + STRENGTH X'. The paper has 1.
+_C.DENOISE.STRENGTH = 1.0
 # The noise schedule: number of diffusion steps, first and last beta.
 _C.DENOISE.TIMESTEPS = 1000
 _C.DENOISE.BETA_START = 1e-4
