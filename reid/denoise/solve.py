@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from reid.denoise.attach import copy_model
 from reid.denoise.denoiser import Denoiser, denoisers_by_layer
-from reid.denoise.statistics import Moments, gather_statistics
+from reid.denoise.moments import Moments
+from reid.denoise.statistics import gather_statistics
 
 M = TypeVar("M", bound=nn.Module)
 
