@@ -185,6 +185,7 @@ def test_weight_change_names_every_layer():
     changes = weight_change(model)
     assert set(changes) == set(denoised_layers(model))
     assert all(change > 0 for change in changes.values())
+    assert weight_change(model, fuse_denoisers(model)) == changes
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
