@@ -111,7 +111,14 @@ LISTS: dict[str, tuple[str, int | None, tuple[type, ...]]] = {
 
 def find_faults(cfg: CfgNode) -> list[str]:
     """Every broken rule as one sentence; an empty list where there is none."""
-    rules = (_wrong_choices, _wrong_numbers, _wrong_lists, _wrong_texts, _wrong_combinations)
+    rules = (
+        _wrong_choices,
+        _wrong_numbers,
+        _wrong_lists,
+        _wrong_texts,
+        _wrong_combinations,
+        _wrong_denoising,
+    )
     return [fault for rule in rules for fault in rule(cfg)]
 
 
@@ -215,6 +222,17 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
     steps = cfg.SOLVER.STEPS
     if all(type(n) is int for n in steps) and sorted(set(steps)) != steps:
         faults.append(f"SOLVER.STEPS must rise, got {show(steps)}; use {show(sorted(set(steps)))}")
+    if cfg.MODEL.ID_LOSS_WEIGHT == 0 and cfg.MODEL.TRIPLET_LOSS_WEIGHT == 0:
+        faults.append("MODEL.ID_LOSS_WEIGHT and MODEL.TRIPLET_LOSS_WEIGHT must not both be 0")
+    if cfg.SOLVER.MAX_EPOCHS == 0 and cfg.DENOISE.MODE == "none":
+        faults.append("SOLVER.MAX_EPOCHS is 0 and DENOISE.MODE is none: there is nothing to train")
+    if cfg.SOLVER.MAX_EPOCHS == 0 and not cfg.MODEL.PRETRAIN_PATH and cfg.DENOISE.MODE != "none":
+        faults.append("SOLVER.MAX_EPOCHS is 0: MODEL.PRETRAIN_PATH must name the trained weights to denoise")
+    return faults
+
+
+def _wrong_denoising(cfg: CfgNode) -> list[str]:
+    faults = []
     if cfg.DENOISE.BETA_START > cfg.DENOISE.BETA_END:
         faults.append(
             f"DENOISE.BETA_START must be at most BETA_END, got {cfg.DENOISE.BETA_START} and"
@@ -222,15 +240,16 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
         )
     if not _is_t_rule(cfg.DENOISE.T_RULE, cfg.DENOISE.STEPS, cfg.DENOISE.TIMESTEPS):
         faults.append(
-            f"DENOISE.T_RULE must be depth, spread or a whole number from STEPS to TIMESTEPS"
+            "DENOISE.T_RULE must be depth, spread or a whole number from STEPS to TIMESTEPS"
             f" ({cfg.DENOISE.STEPS}..{cfg.DENOISE.TIMESTEPS}), got {show(cfg.DENOISE.T_RULE)}"
         )
-    if cfg.MODEL.ID_LOSS_WEIGHT == 0 and cfg.MODEL.TRIPLET_LOSS_WEIGHT == 0:
-        faults.append("MODEL.ID_LOSS_WEIGHT and MODEL.TRIPLET_LOSS_WEIGHT must not both be 0")
-    if cfg.SOLVER.MAX_EPOCHS == 0 and cfg.DENOISE.MODE == "none":
-        faults.append("SOLVER.MAX_EPOCHS is 0 and DENOISE.MODE is none: there is nothing to train")
-    if cfg.SOLVER.MAX_EPOCHS == 0 and not cfg.MODEL.PRETRAIN_PATH and cfg.DENOISE.MODE != "none":
-        faults.append("SOLVER.MAX_EPOCHS is 0: MODEL.PRETRAIN_PATH must name the trained weights to denoise")
+    is_solved = cfg.DENOISE.MODE == "label_free" and cfg.DENOISE.CLOSED_FORM
+    for key, value in (("LOSS", "l2"), ("TOKEN_SHARE", 1)):
+        if is_solved and cfg.DENOISE[key] != value:
+            faults.append(
+                f"DENOISE.{key} must be {value} where label-free denoisers are solved in closed form, got"
+                f" {show(cfg.DENOISE[key])}; set DENOISE.CLOSED_FORM False"
+            )
     return faults
 
 

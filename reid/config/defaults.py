@@ -187,6 +187,9 @@ _C.DENOISE = CfgNode()
 # none, label_free (backbone frozen, no labels), alternating (with labels, DENOISE.PERIOD epochs each) or
 # joint (with labels, everything trained in every epoch).
 _C.DENOISE.MODE = "none"
+# label_free: whether the denoisers are solved, as the optimum of the l2 loss, in one pass over the training
+# images; False trains them by gradient for MAX_EPOCHS. Modes with labels do not read it.
+_C.DENOISE.CLOSED_FORM = True
 # Which layers: mlp, attn, conv, all, or regular expressions for whole layer names; or feature, which denoises
 # the final feature alone and is never fused (DenoiseRep-).
 _C.DENOISE.TARGETS = ["mlp"]
@@ -211,7 +214,7 @@ _C.DENOISE.LOSS = "l2"
 _C.DENOISE.TOKEN_SHARE = 1.0
 # lambda in (1 - lambda) L_label + lambda L_denoise, Eq. 12; in [0, 1], in modes with labels.
 _C.DENOISE.LAMBDA = 0.5
-# Epochs of denoising after the baseline epochs.
+# Epochs of denoising after the baseline epochs; the closed form has one.
 _C.DENOISE.MAX_EPOCHS = 120
 # Alternating mode: epochs of each phase in turn, and which begins, denoisers or backbone.
 _C.DENOISE.PERIOD = 10

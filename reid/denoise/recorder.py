@@ -60,8 +60,9 @@ class Recorder(nn.Module):
     def _choose(self, rows: Tensor, total: int) -> Tensor:
         """(m, d) what counts of rows (..., d)."""
         d = rows.shape[-1]
-        least = least_vectors(d) if self.at_least is None else self.at_least
-        if self.per_image is None or self.count < least:
+        if self.at_least is None:
+            self.at_least = least_vectors(d)
+        if self.per_image is None or self.count < self.at_least:
             return rows.reshape(total, d)
         stride = self._stride(total, self.per_image)
         # Each batch begins one further, so that in the long run every vector's place is taken as often.

@@ -1,6 +1,6 @@
 """Moments of the features that enter every denoiser, from one pass over images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -60,10 +60,7 @@ def gather_statistics(
     watched, recorders = place_recorders(model, per_image, at_least)
     device = next(denoiser_parameters(model)).device
     for inputs in _batches(images):
-        for recorder in recorders.values():
-            recorder.num_images = len(inputs[0])
-        with torch.no_grad():
-            watched(*(part if part is None else part.to(device) for part in inputs))
+        record(watched, recorders, [part if part is None else part.to(device) for part in inputs])
     missing = [name or "the model" for name, recorder in recorders.items() if recorder.count == 0]
     if missing:
         raise RuntimeError(
@@ -93,6 +90,14 @@ def place_recorders(
         recorders[name] = Recorder(denoiser.channel_dim, per_image, at_least)
         model.get_submodule(name).denoiser = recorders[name]
     return model, recorders
+
+
+def record(watched: nn.Module, recorders: Mapping[str, Recorder], inputs: Sequence[Any]) -> None:
+    """Run what :func:`place_recorders` gave once, on the arguments of one call, the images first."""
+    for recorder in recorders.values():
+        recorder.num_images = len(inputs[0])
+    with torch.no_grad():
+        watched(*inputs)
 
 
 def _batches(images: Tensor | Iterable[Any]) -> Iterator[tuple[Any, ...]]:
