@@ -73,7 +73,8 @@ def build_fused(
         denoised = solve_denoisers(spec.attach(model), statistics)
     except torch.linalg.LinAlgError as error:
         raise ValueError(f"the statistics are no covariances: {error}; gather them anew") from error
-    return fuse_denoisers(denoised), mean(weight_change(denoised).values())
+    fused = fuse_denoisers(denoised)
+    return fused, mean(weight_change(denoised, fused).values())
 
 
 def _measure(

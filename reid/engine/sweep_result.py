@@ -117,7 +117,8 @@ class Sweep:
             *lines,
             f"best: {found}" if is_better else f"{none} {found}",
             f"{OPTIMISTIC} (the best of {len(self.points)})",
-            f"to repeat it (sweep.py --build OUT.pth, or train.py): {denoise_words(point.spec)}",
+            "to repeat it, with tools/sweep.py --build OUT.pth or tools/train.py DENOISE.MODE label_free:"
+            f" {denoise_words(point.spec)}",
         ]
 
     def marks(self, name: str) -> list[Mark]:
