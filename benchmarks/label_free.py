@@ -16,7 +16,7 @@ from support import NAMES, count, describe_device
 from torch.utils.flop_counter import FlopCounterMode
 
 from reid.data import Batch
-from reid.denoise import attach_denoisers, gather_statistics
+from reid.denoise import attach_denoisers
 from reid.denoise.denoiser import LOSSES
 from reid.engine.optimizer import OptimizerSpec, create_optimizer
 from reid.engine.phases import BASELINE, LABEL_FREE, Freezer, Phase
@@ -28,7 +28,6 @@ from reid.models import ModelSpec, ReIDModel
 from reid.utils.cli import OneLineParser, run_tool
 
 SIZE, CLASSES = (256, 128), 751
-BATCHES = 4  # of a statistics pass, which copies the model once
 
 
 def main(words: Sequence[str]) -> None:
@@ -42,9 +41,6 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=count, default=15, metavar="N", help="timed steps of each row")
     parser.add_argument("--shares", type=_share, nargs="+", default=[0.25, 0.125], help="of the positions")
     parser.add_argument("--loss", choices=LOSSES, default="l2", help="the denoising loss")
-    parser.add_argument(
-        "--statistics", action="store_true", help="add a row: the pass over images of the closed form"
-    )
     args = parser.parse_args(words)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -58,18 +54,14 @@ def main(words: Sequence[str]) -> None:
     }
     for share in args.shares:
         calls[f"label-free, a share of {share:g}"] = partial(label_free, share)
-    if args.statistics:
-        calls["statistics, a batch"] = lambda: gather_statistics(denoised, [batch.images] * BATCHES)
     products = {name: _count_products(call) for name, call in calls.items()}
     times = time_in_turns(calls, args.rounds, device)
     base, *_ = times.values()
     most, *_ = products.values()
     rows = []
     for name, seconds in times.items():
-        steps = BATCHES if name.startswith("statistics") else 1
         ratio = median(own / other for own, other in zip(seconds, base, strict=True))
-        counted = products[name] / most / steps
-        rows.append([name, f"{1000 * median(seconds) / steps:.0f}", f"{ratio / steps:.3f}", f"{counted:.3f}"])
+        rows.append([name, f"{1000 * median(seconds):.0f}", f"{ratio:.3f}", f"{products[name] / most:.3f}"])
     print(
         f"{args.name}, batch {args.batch}, {args.rounds} rounds, loss {args.loss}; {describe_device(device)}"
     )

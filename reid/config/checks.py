@@ -84,6 +84,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "SOLVER.CHECKPOINT_PERIOD": (1, 10**5),
     "DENOISE.STEPS": (1, 10**5),
     "DENOISE.TIMESTEPS": (1, 10**5),
+    "DENOISE.STRENGTH": (0, 1),
     "DENOISE.BETA_START": (1e-8, 0.999),
     "DENOISE.BETA_END": (1e-8, 0.999),
     "DENOISE.TOKEN_SHARE": (1e-3, 1),
@@ -100,6 +101,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "TEST.RERANK_LAMBDA": (0, 1),
 }
 
+# Texts that may be whole numbers, too.
+NUMBERS_OR_WORDS = ("DENOISE.T_RULE",)
+
 # Lists of numbers: what they are, how many (None: any number), and of which types.
 LISTS: dict[str, tuple[str, int | None, tuple[type, ...]]] = {
     "MODEL.STRIDE_SIZE": ("[down, across] in whole pixels", 2, (int,)),
@@ -113,7 +117,14 @@ LISTS: dict[str, tuple[str, int | None, tuple[type, ...]]] = {
 
 def find_faults(cfg: CfgNode) -> list[str]:
     """Every broken rule as one sentence; an empty list where there is none."""
-    rules = (_wrong_choices, _wrong_numbers, _wrong_lists, _wrong_texts, _wrong_combinations)
+    rules = (
+        _wrong_choices,
+        _wrong_numbers,
+        _wrong_lists,
+        _wrong_texts,
+        _wrong_combinations,
+        _wrong_denoising,
+    )
     return [fault for rule in rules for fault in rule(cfg)]
 
 
@@ -217,11 +228,6 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
     steps = cfg.SOLVER.STEPS
     if all(type(n) is int for n in steps) and sorted(set(steps)) != steps:
         faults.append(f"SOLVER.STEPS must rise, got {show(steps)}; use {show(sorted(set(steps)))}")
-    if cfg.DENOISE.BETA_START > cfg.DENOISE.BETA_END:
-        faults.append(
-            f"DENOISE.BETA_START must be at most BETA_END, got {cfg.DENOISE.BETA_START} and"
-            f" {cfg.DENOISE.BETA_END}"
-        )
     if cfg.MODEL.ID_LOSS_WEIGHT == 0 and cfg.MODEL.TRIPLET_LOSS_WEIGHT == 0:
         faults.append("MODEL.ID_LOSS_WEIGHT and MODEL.TRIPLET_LOSS_WEIGHT must not both be 0")
     if cfg.SOLVER.MAX_EPOCHS == 0 and cfg.DENOISE.MODE == "none":
@@ -229,3 +235,30 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
     if cfg.SOLVER.MAX_EPOCHS == 0 and not cfg.MODEL.PRETRAIN_PATH and cfg.DENOISE.MODE != "none":
         faults.append("SOLVER.MAX_EPOCHS is 0: MODEL.PRETRAIN_PATH must name the trained weights to denoise")
     return faults
+
+
+def _wrong_denoising(cfg: CfgNode) -> list[str]:
+    faults = []
+    if cfg.DENOISE.BETA_START > cfg.DENOISE.BETA_END:
+        faults.append(
+            f"DENOISE.BETA_START must be at most BETA_END, got {cfg.DENOISE.BETA_START} and"
+            f" {cfg.DENOISE.BETA_END}"
+        )
+    if not _is_t_rule(cfg.DENOISE.T_RULE, cfg.DENOISE.STEPS, cfg.DENOISE.TIMESTEPS):
+        faults.append(
+            "DENOISE.T_RULE must be depth, spread or a whole number from STEPS to TIMESTEPS"
+            f" ({cfg.DENOISE.STEPS}..{cfg.DENOISE.TIMESTEPS}), got {show(cfg.DENOISE.T_RULE)}"
+        )
+    is_solved = cfg.DENOISE.MODE == "label_free" and cfg.DENOISE.CLOSED_FORM
+    for key, value in (("LOSS", "l2"), ("TOKEN_SHARE", 1)):
+        if is_solved and cfg.DENOISE[key] != value:
+            faults.append(
+                f"DENOISE.{key} must be {value} where label-free denoisers are solved in closed form, got"
+                f" {show(cfg.DENOISE[key])}; set DENOISE.CLOSED_FORM False"
+            )
+    return faults
+
+
+def _is_t_rule(rule: str, lowest: int, highest: int) -> bool:
+    is_number = rule.isascii() and rule.isdecimal() and len(rule) < 20
+    return rule in ("depth", "spread") or (is_number and lowest <= int(rule) <= highest)

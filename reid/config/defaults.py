@@ -187,11 +187,19 @@ _C.DENOISE = CfgNode()
 # none, label_free (backbone frozen, no labels), alternating (with labels, DENOISE.PERIOD epochs each) or
 # joint (with labels, everything trained in every epoch).
 _C.DENOISE.MODE = "none"
+# label_free: whether the denoisers are solved, as the optimum of the l2 loss, in one pass over the training
+# images; False trains them by gradient for MAX_EPOCHS. Modes with labels do not read it.
+_C.DENOISE.CLOSED_FORM = True
 # Which layers: mlp, attn, conv, all, or regular expressions for whole layer names; or feature, which denoises
 # the final feature alone and is never fused (DenoiseRep-).
 _C.DENOISE.TARGETS = ["mlp"]
 # Reverse steps a layer.
 _C.DENOISE.STEPS = 1
+# Where a layer's steps begin. depth: t falls from N to 1 over the N layers (the paper); spread: it falls
+# evenly from TIMESTEPS; a whole number: every layer begins at that t.
+_C.DENOISE.T_RULE = "depth"
+# How much of the denoising is applied, in 0..1: X'' = (1 - STRENGTH) X + STRENGTH X'. The paper has 1.
+_C.DENOISE.STRENGTH = 1.0
 # The noise schedule: number of diffusion steps, first and last beta.
 _C.DENOISE.TIMESTEPS = 1000
 _C.DENOISE.BETA_START = 1e-4
@@ -206,7 +214,7 @@ _C.DENOISE.LOSS = "l2"
 _C.DENOISE.TOKEN_SHARE = 1.0
 # lambda in (1 - lambda) L_label + lambda L_denoise, Eq. 12; in [0, 1], in modes with labels.
 _C.DENOISE.LAMBDA = 0.5
-# Epochs of denoising after the baseline epochs.
+# Epochs of denoising after the baseline epochs; the closed form has one.
 _C.DENOISE.MAX_EPOCHS = 120
 # Alternating mode: epochs of each phase in turn, and which begins, denoisers or backbone.
 _C.DENOISE.PERIOD = 10

@@ -11,7 +11,7 @@ import yaml
 from yacs.config import CfgNode
 
 import reid
-from reid.config.checks import find_faults, leaves, show
+from reid.config.checks import NUMBERS_OR_WORDS, find_faults, leaves, show
 from reid.config.defaults import get_default_config
 from reid.utils import InputError
 
@@ -151,7 +151,8 @@ def _set(cfg: CfgNode, key: str, value: Any) -> list[str]:
     old = node[name]
     if isinstance(old, CfgNode):
         return [f"{key} is a group of keys ({', '.join(old)}), not a value"]
-    converted = _convert(value, old)
+    is_word = key in NUMBERS_OR_WORDS and type(value) is int
+    converted = show(value) if is_word else _convert(value, old)
     if type(converted) is not type(old):
         wanted, got = type(old).__name__, type(value).__name__
         return [f"{key} must be a {wanted} such as {old!r}, got {show(value)} ({got})"]

@@ -15,16 +15,12 @@ from reid.denoise.denoiser import Denoiser, denoisers_by_layer
 from reid.denoise.feature import DenoisedFeature
 from reid.denoise.fuse import fuse_denoisers
 from reid.denoise.layers import DenoisedConv2d, DenoisedLinear, denoised_layers
+from reid.denoise.moments import Moments, merge_statistics
 from reid.denoise.random import randomize_denoisers
 from reid.denoise.schedule import NoiseSchedule
 from reid.denoise.solve import loss_floor, solve_denoisers
-from reid.denoise.statistics import (
-    Moments,
-    gather_statistics,
-    load_statistics,
-    merge_statistics,
-    save_statistics,
-)
+from reid.denoise.statistics import gather_statistics
+from reid.denoise.statistics_file import load_statistics, save_statistics
 
 __all__ = [
     "DenoiseLosses",

@@ -3,7 +3,8 @@
 import copy
 import logging
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from reid.denoise.layers import DenoisedConv2d, DenoisedLayer, DenoisedLinear, d
 from reid.denoise.names import group_names
 from reid.denoise.schedule import NoiseSchedule
 from reid.denoise.targets import choose_layers
+from reid.denoise.timesteps import first_timesteps
 
 logger = logging.getLogger(__name__)
 
@@ -26,23 +28,28 @@ def attach_denoisers(
     targets: str | Sequence[str] = "mlp",
     schedule: NoiseSchedule | None = None,
     steps: int = 1,
+    t_rule: str | int = "depth",
+    strength: float = 1.0,
 ) -> M:
     r"""Return a copy of ``model`` whose chosen layers each carry a denoiser.
 
-    With N layers in forward order, layer i (from 0) runs the reverse steps
+    With N layers in forward order, layer i (from 0) runs by default the reverse steps
 
         t = steps (N - i), ..., steps (N - i) - steps + 1
 
     so t falls with depth to 1 at the last layer (Algorithms 1 and 2 of the paper; several steps take several
-    t each). Linear layers are denoised on their input, convolutions on their output. A layer without a bias,
-    and without a BatchNorm right behind it to take the constant, gets a denoiser without b_D, because the
-    fused layer could not hold W b_D under the plain model's keys.
+    t each); :func:`first_timesteps` has the other rules. Linear layers are denoised on their input,
+    convolutions on their output. A layer without a bias, and without a BatchNorm right behind it to take the
+    constant, gets a denoiser without b_D, because the fused layer could not hold W b_D under the plain
+    model's keys.
 
     Args:
         model: Any network; left as it was.
         targets: ``mlp``, ``attn``, ``conv``, ``all``, or regular expressions for whole layer names.
         schedule: The noise schedule; the paper's by default.
         steps: Reverse steps a layer.
+        t_rule: Where each layer's steps begin: ``depth``, ``spread``, or one t for all as number or text.
+        strength: How much of the denoising is applied, in [0, 1]; see :class:`Denoiser`.
 
     Returns:
         A copy with the plain keys and, for each layer, ``denoiser.weight`` and perhaps ``denoiser.bias``.
@@ -50,7 +57,7 @@ def attach_denoisers(
 
     Raises:
         ValueError: If no layer matches, one that was asked for cannot be denoised or has hooks, the model
-            cannot be copied, or the schedule has fewer than steps * N timesteps.
+            cannot be copied, a step would leave the schedule, or the strength is outside its range.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -58,20 +65,14 @@ def attach_denoisers(
         [(2,), (1,)]
     """
     schedule = schedule or NoiseSchedule()
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
     flow = read_dataflow(model)
     names = choose_layers(model, targets, flow)
-    if len(names) * steps > schedule.timesteps:
-        raise ValueError(
-            f"{len(names)} layers of {steps} steps need {len(names) * steps} timesteps, the schedule has"
-            f" {schedule.timesteps}; raise timesteps or lower steps"
-        )
+    firsts = first_timesteps(len(names), steps, schedule.timesteps, t_rule)
     model = copy_model(model)
-    for i, name in enumerate(names):
-        layer = model.get_submodule(name)
-        t = steps * (len(names) - i)
-        model = swap_layer(model, name, _wrap(layer, t, steps, schedule, _way_to_batch_norm(flow, name)))
+    for name, t in zip(names, firsts, strict=True):
+        make = partial(Denoiser, t=t, steps=steps, schedule=schedule, strength=strength)
+        wrapped = _wrap(model.get_submodule(name), make, _way_to_batch_norm(flow, name))
+        model = swap_layer(model, name, wrapped)
     unbiased = [name for name, layer in denoised_layers(model).items() if layer.denoiser.bias is None]
     if unbiased:
         logger.info(
@@ -80,15 +81,13 @@ def attach_denoisers(
     return model
 
 
-def _wrap(
-    layer: nn.Module, t: int, steps: int, schedule: NoiseSchedule, batch_norm: str | None
-) -> DenoisedLayer:
+def _wrap(layer: nn.Module, make: Callable[..., Denoiser], batch_norm: str | None) -> DenoisedLayer:
     if isinstance(layer, nn.Linear):
-        denoiser = Denoiser(layer.in_features, t, steps, schedule, bias=layer.bias is not None)
+        denoiser = make(layer.in_features, bias=layer.bias is not None)
         return DenoisedLinear(layer, denoiser.to(layer.weight))
     assert isinstance(layer, nn.Conv2d)  # choose_layers returns nothing else
     bias = layer.bias is not None or batch_norm is not None
-    denoiser = Denoiser(layer.out_channels, t, steps, schedule, bias=bias, channel_dim=-3)
+    denoiser = make(layer.out_channels, bias=bias, channel_dim=-3)
     return DenoisedConv2d(layer, denoiser.to(layer.weight), batch_norm if layer.bias is None else None)
 
 

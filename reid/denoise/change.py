@@ -8,18 +8,23 @@ from reid.denoise.layers import denoised_layers
 
 
 @torch.no_grad()
-def weight_change(model: nn.Module) -> dict[str, float]:
+def weight_change(model: nn.Module, fused: nn.Module | None = None) -> dict[str, float]:
     """The relative change |W' - W| / |W| (Frobenius norms) of every denoised layer, by name.
 
     Zero where W is zero and stays so. A denoised final feature has no layer: there W is the identity, and the
     change |A - I| / |I| is that of its map X' = A X + c.
+
+    Args:
+        model: With denoisers.
+        fused: What :func:`fuse_denoisers` made of it, where that is there: no layer is then fused again.
 
     Raises:
         ValueError: If a fused weight is not finite.
     """
     changes = {}
     for name, layer in denoised_layers(model).items():
-        before, after = layer.weight.double(), layer.fuse().weight.double()
+        plain = layer.fuse() if fused is None else fused.get_submodule(name)
+        before, after = layer.weight.double(), plain.get_parameter("weight").double()
         changes[name] = float(
             (after - before).norm() / before.norm().clamp_min(torch.finfo(before.dtype).tiny)
         )

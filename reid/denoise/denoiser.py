@@ -20,6 +20,12 @@ class Denoiser(nn.Module):
     A time embedding at a fixed t is a constant vector, so it is part of b_D. All steps of one layer share
     W_D and b_D, as in Eq. 8 to 10 of the paper. No noise is added back: inference is deterministic.
 
+    Of what all steps do together, a part s in [0, 1] is applied:
+
+        X'' = (1 - s) X + s X'
+
+    The paper has s = 1, and s = 0 is the identity. The noise prediction and its loss do not depend on s.
+
     W_D and b_D start at zero: "no noise here", a loss of exactly 1 with L2, and no seed needed.
 
     Source: Xu et al., NeurIPS 2024, Eq. 5 and 8-10.
@@ -31,9 +37,10 @@ class Denoiser(nn.Module):
         schedule: Where beta_t and abar_t come from.
         bias: Whether b_D exists; without it the steps shrink towards zero instead of towards a mean.
         channel_dim: Where the features' channels are: -1 for (..., d), -3 for (B, d, H, W).
+        strength: s.
 
     Raises:
-        ValueError: If the steps leave 1..timesteps, or ``channel_dim`` is neither -1 nor -3.
+        ValueError: If the steps leave 1..timesteps, s leaves [0, 1], or ``channel_dim`` is neither -1 nor -3.
     """
 
     bias: nn.Parameter | None
@@ -47,6 +54,7 @@ class Denoiser(nn.Module):
         *,
         bias: bool = True,
         channel_dim: int = -1,
+        strength: float = 1.0,
     ) -> None:
         super().__init__()
         if steps < 1:
@@ -55,9 +63,11 @@ class Denoiser(nn.Module):
         schedule.check(t - steps + 1)
         if channel_dim not in (-1, -3):
             raise ValueError(f"channel_dim must be -1 or -3, got {channel_dim}")
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength must be in [0, 1], got {strength}")
         self.schedule = schedule
         self.timesteps = tuple(range(t, t - steps, -1))
-        self.channel_dim = channel_dim
+        self.channel_dim, self.strength = channel_dim, strength
         self.weight = nn.Parameter(torch.zeros(dim, dim))
         if bias:
             self.bias = nn.Parameter(torch.zeros(dim))
@@ -74,10 +84,11 @@ class Denoiser(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Run the reverse steps on features of any shape with d channels; the shape stays."""
+        denoised = features
         for t in self.timesteps:
             scale, c1 = self.schedule.reverse_coefficients(t)
-            features = scale * features - c1 * self.predict(features)
-        return features
+            denoised = scale * denoised - c1 * self.predict(denoised)
+        return denoised if self.strength == 1 else (1 - self.strength) * features + self.strength * denoised
 
     def loss(
         self,
@@ -152,7 +163,7 @@ class Denoiser(nn.Module):
 
     @torch.no_grad()
     def as_affine(self) -> tuple[Tensor, Tensor]:
-        """All reverse steps as one map X' = A X + c, composed in float64.
+        """All reverse steps, and the part s of them, as one map X'' = A X + c, composed in float64.
 
         One step is X' = A_t X + c_t with
 
@@ -160,7 +171,7 @@ class Denoiser(nn.Module):
 
         (:meth:`NoiseSchedule.reverse_coefficients`). From A = I and c = 0, every step in turn makes of them
 
-            A <- A_t A        c <- A_t c + c_t
+            A <- A_t A        c <- A_t c + c_t        at the end        A <- (1 - s) I + s A        c <- s c
 
         Returns:
             A (d, d) and c (d,), float64.
@@ -173,11 +184,17 @@ class Denoiser(nn.Module):
             scale, c1 = self.schedule.reverse_coefficients(t)
             step = scale * identity - c1 * weight
             matrix, constant = step @ matrix, step @ constant - c1 * bias
+        if self.strength != 1:
+            matrix, constant = (
+                (1 - self.strength) * identity + self.strength * matrix,
+                self.strength * constant,
+            )
         return matrix, constant
 
     def extra_repr(self) -> str:
         """Shown by print(model)."""
-        return f"dim={len(self.weight)}, t={list(self.timesteps)}, bias={self.bias is not None}"
+        parts = f"dim={len(self.weight)}, t={list(self.timesteps)}, bias={self.bias is not None}"
+        return f"{parts}, strength={self.strength}"
 
 
 def denoisers_by_layer(model: nn.Module) -> dict[str, Denoiser]:

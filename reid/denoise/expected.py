@@ -7,10 +7,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from reid.denoise.outer import sum_of_outer_products
 from reid.denoise.schedule import Mixing
-
-# Blocks of columns that a matrix of second moments is computed in, where it is worth the calls.
-BLOCKS, BLOCK_FROM = 4, 256
 
 
 def expected_l2(weight: Tensor, bias: Tensor | None, rows: Tensor, mixing: Mixing) -> Tensor:
@@ -49,7 +47,7 @@ class _ExpectedL2(Function):
         if count < d:
             product = torch.addmm(weight, (rows @ weight.T).T, rows, beta=1 - p, alpha=p / count)
         else:
-            moments = _sum_of_outer_products(rows).mul_(p / count)
+            moments = sum_of_outer_products(rows).mul_(p / count)
             moments.diagonal().add_(1 - p)
             product = weight @ moments  # W_D M
         u = weight @ mean
@@ -70,21 +68,3 @@ class _ExpectedL2(Function):
         (weight, bias), ctx.gradients = ctx.gradients, None
         factor = grad * ctx.factor
         return weight.mul_(factor), bias if bias is None else bias.mul_(factor), None, None
-
-
-def _sum_of_outer_products(rows: Tensor) -> Tensor:
-    """R^T R for R (n, d), each block beside the diagonal computed once for both of its places."""
-    d = rows.shape[1]
-    if d < BLOCK_FROM:
-        return rows.T @ rows
-    columns = rows.split(-(-d // BLOCKS), dim=1)
-    places = torch.arange(d).split(-(-d // BLOCKS))
-    result = rows.new_empty(d, d)
-    for i, left in enumerate(columns):
-        for j, right in enumerate(columns[i:], i):
-            block = left.T @ right
-            here, there = (slice(int(p[0]), int(p[-1]) + 1) for p in (places[i], places[j]))
-            result[here, there] = block
-            if i != j:
-                result[there, here] = block.T
-    return result

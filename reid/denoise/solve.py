@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from reid.denoise.attach import copy_model
 from reid.denoise.denoiser import Denoiser, denoisers_by_layer
-from reid.denoise.statistics import Moments, gather_statistics
+from reid.denoise.moments import Moments
+from reid.denoise.statistics import gather_statistics
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -49,13 +50,28 @@ def solve_denoisers(model: M, images_or_statistics: Tensor | Iterable[Tensor] | 
     """
     statistics = _statistics(model, images_or_statistics)
     model = copy_model(model)
+    solve_in_place(model, statistics)
+    return model
+
+
+@torch.no_grad()
+def solve_in_place(model: nn.Module, statistics: Mapping[str, Moments]) -> dict[str, float]:
+    """Give the model's own denoisers the values of :func:`solve_denoisers`.
+
+    Returns:
+        The :func:`loss_floor` of each layer, which comes with them.
+
+    Raises:
+        ValueError: If the statistics lack a layer or have another width.
+    """
+    statistics, floors = _statistics(model, statistics), {}
     for name, denoiser in denoisers_by_layer(model).items():
         weight, bias = _optimum(denoiser, statistics[name])
-        with torch.no_grad():
-            denoiser.weight.copy_(weight)
-            if denoiser.bias is not None:
-                denoiser.bias.copy_(bias)
-    return model
+        denoiser.weight.copy_(weight)
+        if denoiser.bias is not None:
+            denoiser.bias.copy_(bias)
+        floors[name] = _floor(denoiser, weight)
+    return floors
 
 
 def loss_floor(model: nn.Module, statistics: Mapping[str, Moments]) -> dict[str, float]:
@@ -67,12 +83,15 @@ def loss_floor(model: nn.Module, statistics: Mapping[str, Moments]) -> dict[str,
         ValueError: If the statistics lack a layer or have another width.
     """
     statistics = _statistics(model, statistics)
-    floors = {}
-    for name, denoiser in denoisers_by_layer(model).items():
-        weight, _ = _optimum(denoiser, statistics[name])
-        k = denoiser.schedule.mixing(denoiser.timesteps).k
-        floors[name] = float(1 - k * weight.trace() / len(weight))
-    return floors
+    return {
+        name: _floor(denoiser, _optimum(denoiser, statistics[name])[0])
+        for name, denoiser in denoisers_by_layer(model).items()
+    }
+
+
+def _floor(denoiser: Denoiser, optimum: Tensor) -> float:
+    k = denoiser.schedule.mixing(denoiser.timesteps).k
+    return float(1 - k * optimum.trace() / len(optimum))
 
 
 def _optimum(denoiser: Denoiser, moments: Moments) -> tuple[Tensor, Tensor]:

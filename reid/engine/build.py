@@ -17,13 +17,14 @@ from reid.data import (
 from reid.engine.build_data import (
     build_datasets,
     build_evaluators,
+    build_plain_loader,
     build_side_spec,
     build_train_loader,
 )
 from reid.engine.distributed import ALONE, World, synchronise_batchnorm
 from reid.engine.lr_schedule import Cosine, MultiStep, Schedule
 from reid.engine.optimizer import OptimizerSpec
-from reid.engine.phases import Stage, plan_stages
+from reid.engine.phases import CLOSED_FORM, Stage, plan_stages
 from reid.engine.run_folder import RunFolder
 from reid.engine.steps import DenoiseWeight, LabelLoss, TextTarget
 from reid.engine.train import TrainingRun
@@ -57,7 +58,9 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
     stages = plan_stages(
         *(cfg.SOLVER.MAX_EPOCHS, cfg.DENOISE.MODE, cfg.DENOISE.MAX_EPOCHS, cfg.DENOISE.PERIOD),
         first=cfg.DENOISE.FIRST,
+        closed_form=cfg.DENOISE.CLOSED_FORM,
     )
+    solves = any(CLOSED_FORM in stage.phases for stage in stages)
     labelled = any(phase.uses_labels for stage in stages for phase in stage.phases)
     datasets = build_datasets(cfg, train=True)
     dataset = merge_training(list(datasets.values()))
@@ -101,6 +104,7 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         facts=facts,
         tensorboard=cfg.SOLVER.TENSORBOARD,
         world=world,
+        images=build_plain_loader(cfg, dataset.train, preprocessing, world) if solves else None,
     )
 
 

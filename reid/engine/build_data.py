@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 from reid.adaptation import NoiseSettings
 from reid.data import (
     MotRules,
+    Records,
     ReIDDataset,
     load_dataset,
     plain_loader,
@@ -104,10 +105,7 @@ def build_evaluator(
     if not dataset.trials:
         raise InputError(f"{dataset.title} has no query and gallery images; there is nothing to evaluate")
     check_trials(dataset)
-    images = dataset.test if world.size == 1 else dataset.test.select(world.rows(len(dataset.test)))
-    loader = plain_loader(
-        images, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg), cfg.DATALOADER.DECODER
-    )
+    loader = build_plain_loader(cfg, dataset.test, preprocessing, world)
     return Evaluator(
         dataset,
         loader,
@@ -119,6 +117,14 @@ def build_evaluator(
         flip=cfg.TEST.FLIP,
         backend=cfg.TEST.BACKEND,
     )
+
+
+def build_plain_loader(
+    cfg: CfgNode, images: Records, preprocessing: Preprocessing, world: World = ALONE
+) -> DataLoader:
+    """Images as a test sees them, each once and in order; with several processes those of this one."""
+    own = images if world.size == 1 else images.select(world.rows(len(images)))
+    return plain_loader(own, preprocessing, cfg.TEST.IMS_PER_BATCH, num_workers(cfg), cfg.DATALOADER.DECODER)
 
 
 def build_reranking(cfg: CfgNode) -> ReRanking | None:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from reid.data import Batch, iterate, set_epoch
 from reid.denoise import fuse_denoisers
+from reid.engine.closed_form import ClosedForm
 from reid.engine.distributed import World
 from reid.engine.estimate import BatchTime, Cost, Disk, Estimate
 from reid.engine.evaluate import Evaluator
 from reid.engine.flags import relative_difference
-from reid.engine.phases import Phase
+from reid.engine.phases import CLOSED_FORM, Phase
 from reid.engine.run_folder import FACTS, RunFolder
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import Trainer
@@ -47,8 +48,9 @@ class Rehearsed(NamedTuple):
         steps: The seconds of a step of each kind of phase, without reading its batch.
         evaluations: The cost of those of each data set.
         state: Bytes of a state to go on from.
-        kept: Bytes of the checkpoints that it leaves.
+        kept: Bytes of the checkpoints that it leaves, and of statistics.
         fused_difference: As in :class:`Estimate`.
+        solving: Seconds to solve the denoisers in closed form; None where they are trained.
     """
 
     steps: dict[Phase, float]
@@ -56,6 +58,18 @@ class Rehearsed(NamedTuple):
     state: int
     kept: int
     fused_difference: float | None
+    solving: float | None
+
+
+class Readers(NamedTuple):
+    """Of training batches, and of the images that the closed form passes over."""
+
+    training: TrainingReader
+    images: TrainingReader
+
+    def of(self, phase: Phase) -> TrainingReader:
+        """Of the batches of a phase."""
+        return self.images if phase == CLOSED_FORM else self.training
 
 
 def dry_run(run: TrainingRun, clock: Clock = time.perf_counter) -> Estimate:
@@ -77,14 +91,16 @@ def dry_run(run: TrainingRun, clock: Clock = time.perf_counter) -> Estimate:
         torch.cuda.reset_peak_memory_stats(run.device)
     tested = {name: _read_first(evaluator, clock) for name, evaluator in run.evaluators.items()}
     epochs = [_batches_of_epochs(run, index) for index in range(len(run.stages))]
-    reader = TrainingReader(run.loader, clock)
-    stages = [_rehearse(run, index, reader, tested, clock) for index in range(len(run.stages))]
-    read = _slowest(run.world, reader.read)
-    phases = [
-        Cost(stage.name, phase.name, own[phase], BatchTime(read, work, run.loader.num_workers))
-        for stage, own, found in zip(run.stages, epochs, stages, strict=True)
-        for phase, work in found.steps.items()
-    ]
+    readers = Readers(*(TrainingReader(loader or run.loader, clock) for loader in (run.loader, run.images)))
+    stages = [_rehearse(run, index, readers, tested, clock) for index in range(len(run.stages))]
+    phases = []
+    for stage, own, found in zip(run.stages, epochs, stages, strict=True):
+        for phase, work in found.steps.items():
+            reader = readers.of(phase)
+            cost = BatchTime(_slowest(run.world, reader.read), work, reader.loader.num_workers)
+            phases.append(Cost(stage.name, phase.name, own[phase], cost))
+        if found.solving is not None:
+            phases.append(Cost(stage.name, "solving", (1,), BatchTime(0.0, found.solving)))
     kept = sum(found.kept for found in stages)
     most = kept + STATES * max(found.state for found in stages)
     differences = [found.fused_difference for found in stages if found.fused_difference is not None]
@@ -123,21 +139,25 @@ def _batches_of_epochs(run: TrainingRun, index: int) -> dict[Phase, tuple[int, .
     found: dict[Phase, tuple[int, ...]] = defaultdict(tuple)
     before = sum(len(stage.phases) for stage in run.stages[:index])
     for number, phase in enumerate(run.stages[index].phases, before + 1):
+        if phase == CLOSED_FORM and run.images is not None:
+            found[phase] += (len(run.images),)
+            continue
         set_epoch(run.loader, number)
         found[phase] += (len(run.loader),)
     return found
 
 
 def _rehearse(
-    run: TrainingRun, index: int, reader: TrainingReader, tested: dict[str, Tested], clock: Clock
+    run: TrainingRun, index: int, readers: Readers, tested: dict[str, Tested], clock: Clock
 ) -> Rehearsed:
     """Take steps of each phase of a stage, embed a batch of each evaluation, fold the denoisers."""
     stage, trainer = run.stages[index], run.trainer(index)
     model, steps = trainer.model, {}
     for phase in dict.fromkeys(stage.phases):
         trainer.epoch = stage.phases.index(phase)
-        steps[phase] = _time_steps(trainer, reader, clock)
+        steps[phase] = _time_steps(trainer, readers.of(phase), clock)
         logger.info("stage %s, phase %s: %.3f s a step", stage.name, phase.name, steps[phase])
+    solving = _time_solving(trainer, clock) if isinstance(trainer, ClosedForm) else None
     evaluations = []
     for name, found in tested.items():
         number, loader = len(run.evaluated_epochs(stage)), found.evaluator.loader
@@ -146,12 +166,13 @@ def _rehearse(
         evaluations.append(Cost(stage.name, name, (len(loader),) * number, cost))
     kept, difference = count_bytes(model.state_dict()), None
     state = kept + count_bytes(trainer.state_dict())
+    kept += trainer.count_bytes() if isinstance(trainer, ClosedForm) else 0
     if stage.denoises and run.denoise.is_fusable:
         fused = _fuse(model)
         kept += count_bytes(fused.state_dict())
-        (batch,) = reader.take(1)
+        (batch,) = readers.of(stage.phases[-1]).take(1)
         difference = _difference(fused, model, batch.images.to(run.device))
-    return Rehearsed(steps, evaluations, state, kept, difference)
+    return Rehearsed(steps, evaluations, state, kept, difference, solving)
 
 
 def _time_steps(trainer: Trainer, reader: TrainingReader, clock: Clock) -> float:
@@ -162,6 +183,12 @@ def _time_steps(trainer: Trainer, reader: TrainingReader, clock: Clock) -> float
         seconds.append(end - start - reader.waits[-1])
         start = end
     return _slowest(trainer.world, median(seconds[1:]))
+
+
+def _time_solving(trainer: ClosedForm, clock: Clock) -> float:
+    start = clock()
+    trainer.finish_rehearsal()
+    return _slowest(trainer.world, clock() - start)
 
 
 def _read_first(evaluator: Evaluator, clock: Clock) -> Tested:

@@ -81,7 +81,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Disk:
-    """The checkpoints of a run, in bytes.
+    """The checkpoints of a run, and the statistics of the closed form, in bytes.
 
     Args:
         kept: Of those that stay.

@@ -52,8 +52,12 @@ class Evaluator:
     flip: bool = False
     backend: str = "torch"
 
-    def extract(self, model: ReIDModel) -> FeatureSet:
+    def extract(self, model: ReIDModel, *, progress: bool = True) -> FeatureSet:
         """Features of all test images, on every process; the model is moved to the device.
+
+        Args:
+            model: What embeds them.
+            progress: Whether the main process shows a bar.
 
         Raises:
             InputError: If an image cannot be read or a feature is not finite.
@@ -62,7 +66,8 @@ class Evaluator:
         if len(self.loader) == 0:  # fewer images than processes
             model.to(self.device)
             return self._join(None)
-        found = self.embed(model, iterate(self.loader), len(self.loader), progress=self.world.is_main)
+        shown = progress and self.world.is_main
+        found = self.embed(model, iterate(self.loader), len(self.loader), progress=shown)
         return found if self.world.size == 1 else self._join(found)
 
     def embed(

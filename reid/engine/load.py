@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 
 from reid.config import get_default_config
 from reid.denoise import denoisers_by_layer, detach_denoisers
-from reid.engine.run_folder import BASELINE
+from reid.engine.run_folder import BASELINE, DENOISED
 from reid.models import Header, ReIDModel
 from reid.models.build import build_model_spec, build_preprocessing
 from reid.models.checkpoint import load_any, rebuild
@@ -98,6 +98,21 @@ def _load_as_configured(cfg: CfgNode, tensors: dict[str, Tensor], path: Path) ->
             f"{path} lacks {len(absent)} keys of what the configuration evaluates, such as {absent[0]}"
         )
     return model.eval(), Header(model.spec, preprocessing)
+
+
+def load_plain(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
+    """The model of ``path`` as :func:`load_for_test` reads it, without the denoisers that it may have.
+
+    Raises:
+        InputError: If it was fused, or as :func:`load_for_test`.
+    """
+    model, header = load_for_test(cfg, path)
+    if header.state == "fused":
+        raise InputError(
+            f"the weights must be of a model before fusion, which cannot be undone, {path} is fused; name the"
+            f" {BASELINE} or {DENOISED} that it came from"
+        )
+    return detach_denoisers(model), replace(header, denoise=None, state="none")
 
 
 def load_baseline(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from reid.data import Batch, iterate, set_epoch
 from reid.engine.lr_schedule import MultiStep
 from reid.engine.overfit_report import RIGHT, Attempt, OverfitReport
-from reid.engine.phases import Phase, Stage
+from reid.engine.phases import CLOSED_FORM, Phase, Stage
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import Trainer
 from reid.models import ReIDModel
@@ -33,19 +33,20 @@ def overfit(run: TrainingRun, steps: int) -> OverfitReport:
         steps: Of each phase.
 
     Raises:
-        InputError: If there are no steps or no batch, an image cannot be read, or a loss is not finite.
+        InputError: If there are no steps, no batch or no phase that takes steps, an image cannot be read, or
+            a loss is not finite.
     """
     if steps < 1:
         raise InputError(f"--overfit must take 1 step or more, got {steps}")
+    phases = [(stage, phase) for stage in run.stages for phase in dict.fromkeys(stage.phases)]
+    phases = [(stage, phase) for stage, phase in phases if phase != CLOSED_FORM]
+    if not phases:
+        raise InputError("the closed form takes no steps to overfit with; set DENOISE.CLOSED_FORM False")
     set_epoch(run.loader, 1)
     batch = next(iterate(run.loader), None)
     if batch is None:
         raise InputError(f"the {run.world.size} processes need an image each, {run.dataset} has too few")
-    attempts = [
-        _attempt(run, stage, phase, batch, steps)
-        for stage in run.stages
-        for phase in dict.fromkeys(stage.phases)
-    ]
+    attempts = [_attempt(run, stage, phase, batch, steps) for stage, phase in phases]
     return OverfitReport(attempts, steps, len(batch.images) * run.world.size)
 
 

@@ -27,13 +27,14 @@ class Phase:
 
 BASELINE = Phase("baseline", trains_backbone=True, trains_denoisers=False, uses_labels=True)
 LABEL_FREE = Phase("label_free", trains_backbone=False, trains_denoisers=True, uses_labels=False)
+CLOSED_FORM = Phase("closed_form", trains_backbone=False, trains_denoisers=True, uses_labels=False)
 DENOISERS = Phase("denoisers", trains_backbone=False, trains_denoisers=True, uses_labels=True)
 BACKBONE = Phase("backbone", trains_backbone=True, trains_denoisers=False, uses_labels=True)
 JOINT = Phase("joint", trains_backbone=True, trains_denoisers=True, uses_labels=True)
 IDLE = Phase("idle", trains_backbone=False, trains_denoisers=False, uses_labels=False)
 
 # What is left of a phase where denoisers are not trained; of L_label the backbone keeps its share.
-WITHOUT_DENOISERS = {LABEL_FREE: IDLE, DENOISERS: IDLE, JOINT: BACKBONE}
+WITHOUT_DENOISERS = {LABEL_FREE: IDLE, CLOSED_FORM: IDLE, DENOISERS: IDLE, JOINT: BACKBONE}
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,18 @@ class Stage:
 
 
 def plan_stages(
-    baseline_epochs: int, mode: str, denoise_epochs: int, period: int, first: str = "denoisers"
+    baseline_epochs: int,
+    mode: str,
+    denoise_epochs: int,
+    period: int,
+    first: str = "denoisers",
+    *,
+    closed_form: bool = False,
 ) -> list[Stage]:
     """The stages of a run: baseline training, then denoising.
 
+    ``label_free`` trains the denoisers alone; in closed form it solves them in one epoch, a pass over the
+    images.
     ``alternating`` spends ``period`` epochs on the denoisers with the backbone frozen, the next ``period``
     on the backbone with the denoisers frozen, and so on (Appendix A of the DenoiseRep paper). ``joint``
     trains both from both losses in every epoch (Eq. 12 as it is written).
@@ -74,13 +83,15 @@ def plan_stages(
         denoise_epochs: Epochs of the second stage.
         period: Epochs of each phase in turn.
         first: Which of the two begins, ``denoisers`` or ``backbone``.
+        closed_form: Whether ``label_free`` solves the denoisers; the other modes do not read it.
 
     Raises:
         ValueError: If the mode is unknown.
     """
     stages = [Stage("baseline", (BASELINE,) * baseline_epochs)] if baseline_epochs else []
     if mode == "label_free":
-        stages.append(Stage(mode, (LABEL_FREE,) * denoise_epochs, denoises=True))
+        phases = (CLOSED_FORM,) if closed_form else (LABEL_FREE,) * denoise_epochs
+        stages.append(Stage(mode, phases, denoises=True))
     elif mode == "alternating":
         order = (DENOISERS, BACKBONE) if first == "denoisers" else (BACKBONE, DENOISERS)
         turns = [order[epoch // period % 2] for epoch in range(denoise_epochs)]

@@ -17,6 +17,7 @@ CONFIG, FACTS, METRICS = "config.yml", "run.json", "metrics.jsonl"
 EVENTS, CURVES, BAD_BATCH = "tensorboard", "curves.png", "bad_batch.json"
 LAST, PREVIOUS = "last.pth", "last.previous.pth"
 BASELINE, DENOISED, FUSED = "baseline.pth", "denoised.pth", "fused.pth"
+STATISTICS = "statistics.pt"  # that the denoisers were solved from
 PLAIN = "plain.pth"  # of a control that has no denoisers
 
 # What a state to go on from holds, beside whatever else.
@@ -25,6 +26,9 @@ STATE = {"config": str, "epoch": int, "model": dict, "optimizers": dict, "scaler
 
 class RunFolder:
     """A folder with ``config.yml``, ``run.json``, ``metrics.jsonl``, ``log.txt`` and checkpoints.
+
+    ``statistics.pt`` is what denoisers were solved from in closed form: it gives those of any other schedule
+    without an image.
 
     ``tensorboard/`` and ``curves.png`` show what ``metrics.jsonl`` holds. ``last.pth`` and the state before
     it, ``last.previous.pth``, exist while a run is unfinished, and ``bad_batch.json`` where a loss stopped
@@ -65,7 +69,10 @@ class RunFolder:
             InputError: If the checkpoints of a run are here.
         """
         self.check_new()
-        for path in (*self._existing(METRICS, CURVES, BAD_BATCH), *self.path.glob(f"{EVENTS}/events.*")):
+        for path in (
+            *self._existing(METRICS, CURVES, BAD_BATCH, STATISTICS),
+            *self.path.glob(f"{EVENTS}/events.*"),
+        ):
             path.unlink()
         with write_atomically(self.path / CONFIG) as temporary:
             temporary.write_text(config, encoding="utf-8")

@@ -13,11 +13,21 @@ from torch.utils.data import DataLoader
 
 from reid.denoise import fuse_denoisers, weight_change
 from reid.engine.bad_batch import BadBatchError, write_bad_batch
+from reid.engine.closed_form import ClosedForm
 from reid.engine.distributed import ALONE, World
 from reid.engine.evaluate import Evaluator
 from reid.engine.pace import EVALUATION, TimeLeft, in_gigabytes
-from reid.engine.phases import IDLE, Stage
-from reid.engine.run_folder import BAD_BATCH, BASELINE, DENOISED, FUSED, LAST, PLAIN, RunFolder
+from reid.engine.phases import CLOSED_FORM, IDLE, Stage
+from reid.engine.run_folder import (
+    BAD_BATCH,
+    BASELINE,
+    DENOISED,
+    FUSED,
+    LAST,
+    PLAIN,
+    STATISTICS,
+    RunFolder,
+)
 from reid.engine.steps import LabelLoss
 from reid.engine.trainer import Trainer
 from reid.engine.trainer_spec import TrainerSpec
@@ -56,6 +66,8 @@ class TrainingRun:
         tensorboard: Whether TensorBoard events are written beside ``metrics.jsonl``.
         world: The processes that train it together; the main one writes.
         skipped: How many of the stages the model has been through already.
+        images: The training images prepared as for a test, in order, those of this process: what the closed
+            form reads; None where no stage does.
     """
 
     model: ReIDModel
@@ -78,6 +90,7 @@ class TrainingRun:
     tensorboard: bool = True
     world: World = ALONE
     skipped: int = 0
+    images: DataLoader | None = None
 
     def run(self, resume: bool = False) -> dict[str, dict[str, EvaluationResult]]:
         """Train every stage and write its checkpoint.
@@ -156,10 +169,10 @@ class TrainingRun:
         model.to(self.device)
         spec = self.trainers["baseline" if stage.name == "baseline" else "denoise"]
         first_epoch = 1 + sum(len(stage.phases) for stage in self.stages[:index])
-        trainer = Trainer(
-            *(model, stage, self.loader, self.label_loss, self.device, spec, first_epoch, self.dataset),
-            world=self.world,
-        )
+        options = (self.label_loss, self.device, spec, first_epoch, self.dataset, self.world)
+        trainer = Trainer(model, stage, self.loader, *options)
+        if CLOSED_FORM in stage.phases and self.images is not None:
+            trainer = ClosedForm(self.folder.path / STATISTICS, model, stage, self.images, *options)
         if state is not None:
             path = self.folder.path / LAST
             try:
@@ -260,9 +273,11 @@ def _count(number: int, noun: str) -> str:
 def _epoch_line(figures: dict[str, Any], last: int, left: float) -> str:
     names = ("id", "triplet", "image_text", "denoise")
     parts = " ".join(f"{name} {figures[name]:.4f}" for name in names if name in figures)
+    parts = f" ({parts})" if parts else ""
+    lr = f" lr {figures['lr']:.2e}" if "lr" in figures else ""
     memory = f", GPU memory {in_gigabytes(figures['gpu_memory_mb'])}" if "gpu_memory_mb" in figures else ""
     return (
-        f"epoch {figures['epoch']}/{last} {figures['phase']} loss {figures['loss']:.4f} ({parts})"
-        f" lr {figures['lr']:.2e} {figures['images_per_s']:.1f} images/s{memory}"
+        f"epoch {figures['epoch']}/{last} {figures['phase']} loss {figures['loss']:.4f}{parts}"
+        f"{lr} {figures['images_per_s']:.1f} images/s{memory}"
         f"{f', {time_in_words(left)} left' if left else ''}"
     )

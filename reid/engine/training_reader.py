@@ -16,7 +16,7 @@ class TrainingReader:
     """Training batches, epoch after epoch, and how long each was waited for.
 
     Args:
-        loader: Of the run.
+        loader: Of the run; or a plain one, whose passes are all alike.
         clock: Tells the time in seconds.
     """
 
@@ -50,7 +50,8 @@ class TrainingReader:
 # workers with it, each of which is then waited for.
 def _epochs(loader: DataLoader) -> Iterator[Batch]:
     for epoch in count(1):
-        set_epoch(loader, epoch)
+        if hasattr(loader.batch_sampler, "set_epoch"):
+            set_epoch(loader, epoch)
         batch = None
         for batch in iterate(loader):
             yield batch

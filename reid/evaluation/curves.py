@@ -61,7 +61,8 @@ def draw_curves(rows: Sequence[Row], path: Path, title: str = "", note: str = ""
     panels: list[Callable[[Axes], None]] = [lambda axes: _draw_losses(axes, epochs)]
     if any(APART in row for row in epochs):
         panels.append(lambda axes: _draw_denoising(axes, epochs))
-    panels.append(lambda axes: _draw_rate(axes, epochs))
+    if any("lr" in row for row in epochs):  # the closed form has none
+        panels.append(lambda axes: _draw_rate(axes, epochs))
     if evaluations:
         panels.append(lambda axes: _draw_metrics(axes, evaluations))
     small = wrap(note, WIDTH - LEFT)
@@ -97,7 +98,7 @@ def _draw_denoising(axes: Axes, epochs: Sequence[Row]) -> None:
 def _draw_rate(axes: Axes, epochs: Sequence[Row]) -> None:
     axes.set_ylabel("learning rate")
     _draw_line(axes, epochs, "lr", BLACK, per="phase")
-    if any(row["lr"] > 0 for row in epochs):
+    if any(row.get("lr", 0) > 0 for row in epochs):
         _make_logarithmic(axes, "{x:.0e}")
 
 

@@ -70,6 +70,8 @@ def build_denoise_spec(cfg: CfgNode) -> DenoiseSpec:
         beta_start=cfg.DENOISE.BETA_START,
         beta_end=cfg.DENOISE.BETA_END,
         rescale=cfg.DENOISE.RESCALE,
+        t_rule=cfg.DENOISE.T_RULE,
+        strength=float(cfg.DENOISE.STRENGTH),
     )
 
 

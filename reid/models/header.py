@@ -13,6 +13,7 @@ import torchvision
 
 import reid
 from reid.denoise import NoiseSchedule, attach_denoisers
+from reid.denoise.timesteps import read_rule
 from reid.models.feature import FEATURE, denoise_feature
 from reid.models.fields import read_fields
 from reid.models.preprocessing import Preprocessing
@@ -39,6 +40,8 @@ class DenoiseSpec:
     beta_start: float = 1e-4
     beta_end: float = 2e-3
     rescale: bool = True
+    t_rule: str = "depth"
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("timesteps", self.timesteps)):
@@ -46,7 +49,10 @@ class DenoiseSpec:
                 raise InputError(f"{name} must be in 1..{MAX_TIMESTEPS}, got {value}")
         if FEATURE in self.targets and len(self.targets) > 1:
             raise InputError(f"the target {FEATURE} (DenoiseRep-) stands alone, got {list(self.targets)}")
+        if not 0 <= self.strength <= 1:
+            raise InputError(f"strength must be in 0..1, got {self.strength}")
         try:
+            read_rule(self.t_rule)
             self.schedule()
         except ValueError as error:
             raise InputError(str(error)) from error
@@ -66,10 +72,11 @@ class DenoiseSpec:
         Raises:
             InputError: If they cannot be attached.
         """
+        options = (self.schedule(), self.steps, self.t_rule, self.strength)
         try:
             if not self.is_fusable:
-                return denoise_feature(model, self.schedule(), self.steps)
-            return attach_denoisers(model, self.targets, self.schedule(), self.steps)
+                return denoise_feature(model, *options)
+            return attach_denoisers(model, self.targets, *options)
         except ValueError as error:
             raise InputError(f"denoisers cannot be attached to {model.spec.name}: {error}") from error
 

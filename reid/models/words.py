@@ -1,5 +1,11 @@
-"""What a model is, for people: in a sentence, and as the configuration that builds it."""
+"""What a model is and how it is denoised, for people: in a sentence, and as the configuration for it."""
 
+import json
+import shlex
+from dataclasses import fields
+from typing import Any
+
+from reid.models.header import DenoiseSpec
 from reid.models.spec import ModelSpec, SideSpec
 
 
@@ -49,4 +55,36 @@ def _describe_side(side: SideSpec) -> str:
     return (
         f"side information of {len(side.cameras)} cameras and {len(side.views)} views{whose}, factor"
         f" {side.coef:g}"
+    )
+
+
+def describe_denoise(spec: DenoiseSpec) -> str:
+    """A setting of the denoising in words: ``mlp, t depth, 2 steps, beta to 0.002, strength 0.5``.
+
+    The number of timesteps, the first beta and the rescaling are told where they are not the usual ones.
+    """
+    usual, targets = DenoiseSpec(), " + ".join(spec.targets)
+    steps = "1 step" if spec.steps == 1 else f"{spec.steps} steps"
+    parts = [targets, f"t {spec.t_rule}", steps, f"beta to {spec.beta_end:g}", f"strength {spec.strength:g}"]
+    if spec.beta_start != usual.beta_start:
+        parts.append(f"from {spec.beta_start:g}")
+    if spec.timesteps != usual.timesteps:
+        parts.append(f"{spec.timesteps} timesteps")
+    if spec.rescale != usual.rescale:
+        parts.append("not rescaled")
+    return ", ".join(parts)
+
+
+def denoise_keys(spec: DenoiseSpec) -> dict[str, Any]:
+    """A setting of the denoising by its configuration keys: ``{"DENOISE.STEPS": 2, ...}``."""
+    values = {f"DENOISE.{field.name.upper()}": getattr(spec, field.name) for field in fields(spec)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def denoise_words(spec: DenoiseSpec) -> str:
+    """The same as words to type in a shell: ``DENOISE.TARGETS '["mlp"]' DENOISE.STEPS 2 ...``."""
+    pairs = denoise_keys(spec).items()
+    return " ".join(
+        f"{key} {shlex.quote(json.dumps(value) if isinstance(value, list) else str(value))}"
+        for key, value in pairs
     )

@@ -4,7 +4,7 @@ from reid.utils.device import pick_device
 from reid.utils.digest import digest
 from reid.utils.errors import UNREADABLE, InputError, unknown_choice
 from reid.utils.files import append_jsonl, check_output, check_writable, write_atomically, write_json
-from reid.utils.log import setup_logging
+from reid.utils.log import say_once, setup_logging
 from reid.utils.progress import refresh_interval
 from reid.utils.seed import seed_everything, seeded_generator
 
@@ -17,6 +17,7 @@ __all__ = [
     "digest",
     "pick_device",
     "refresh_interval",
+    "say_once",
     "seed_everything",
     "seeded_generator",
     "setup_logging",

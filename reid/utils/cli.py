@@ -12,6 +12,16 @@ from reid.utils.errors import InputError
 from reid.utils.files import check_writable
 
 WRONG_INPUT, INTERRUPTED = 2, 130
+END_OF_LIST = "--end-of-list"
+CONFIG_KEY = re.compile(r"OUTPUT_DIR|[A-Z]+\.[A-Z0-9_]+")
+# The lists of a sweep: the field of a setting, the type of a value, what it is.
+SWEEP_LISTS: dict[str, tuple[str, type, str]] = {
+    "--targets": ("targets", str, "layers: mlp, attn, conv, all or regular expressions, each for itself"),
+    "--t-rules": ("t_rule", str, "where t begins: depth, spread or a number"),
+    "--steps": ("steps", int, "reverse steps a layer"),
+    "--beta-ends": ("beta_end", float, "the schedule's last beta"),
+    "--strengths": ("strength", float, "how much of the denoising is applied, 0 to 1"),
+}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -114,6 +124,33 @@ def add_adapt_options(parser: argparse.ArgumentParser) -> None:
 def add_seeds_option(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``--seeds N``, which does ``what``."""
     parser.add_argument("--seeds", type=_count, metavar="N", help=what)
+
+
+def add_sweep_lists(parser: argparse.ArgumentParser) -> None:
+    """Add the lists that a sweep varies; each is kept under the field of a setting that it is of."""
+    for option, (field, kind, what) in SWEEP_LISTS.items():
+        metavar = option.removeprefix("--").removesuffix("s").replace("-", "_").upper()
+        parser.add_argument(option, dest=field, nargs="+", type=kind, metavar=metavar, help=what)
+    parser.add_argument(END_OF_LIST, action="store_true", help=argparse.SUPPRESS)
+
+
+def with_ended_lists(words: Sequence[str]) -> list[str]:
+    """End the list of an option of a sweep before KEY VALUE words, which would be read into it.
+
+    Example:
+        >>> with_ended_lists(["--steps", "1", "2", "DENOISE.STRENGTH", "0.5"])
+        ['--steps', '1', '2', '--end-of-list', 'DENOISE.STRENGTH', '0.5']
+    """
+    found: list[str] = []
+    is_open = False
+    for word in words:
+        if word.startswith("--"):
+            is_open = word in SWEEP_LISTS
+        elif is_open and CONFIG_KEY.fullmatch(word):
+            found.append(END_OF_LIST)
+            is_open = False
+        found.append(word)
+    return found
 
 
 def _count(word: str) -> int:

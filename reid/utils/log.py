@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -53,3 +55,30 @@ def setup_logging(folder: Path | None = None, filename: str = "log.txt", rank: i
     for handler in handlers:
         handler.setFormatter(LINE)
         logger.addHandler(handler)
+
+
+@contextmanager
+def say_once() -> Iterator[None]:
+    """Drop the lines of the log of ``reid`` that were written in the block before.
+
+    What is built many times over says the same each time, between the lines of a progress bar.
+    """
+    with ExitStack() as stack:
+        for handler in logging.getLogger("reid").handlers:
+            is_new = _remember()
+            handler.addFilter(is_new)
+            stack.callback(handler.removeFilter, is_new)
+        yield
+
+
+def _remember() -> Callable[[logging.LogRecord], bool]:
+    """Whether a record says what none before it said."""
+    seen: set[tuple[str, str]] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        line = (record.name, record.getMessage())
+        is_repeated = line in seen
+        seen.add(line)
+        return not is_repeated
+
+    return is_new

@@ -189,3 +189,25 @@ def test_the_output_folder_must_have_a_name(text):
     cfg = get_default_config()
     cfg.OUTPUT_DIR = text
     assert find_faults(cfg) == [f"OUTPUT_DIR must name a folder, got {text!r}"]
+
+
+@pytest.mark.parametrize("rule", ["depth", "spread", "2", "1000"])
+def test_t_begins_by_a_known_rule_or_at_a_step_of_the_schedule(rule):
+    assert faults_after(DENOISE__T_RULE=rule, DENOISE__STEPS=2) == []
+
+
+@pytest.mark.parametrize("rule", ["", "Depth", "1", "1001", "-5", "1e2", "²", "9" * 40])
+def test_another_rule_for_t_is_refused(rule):
+    (fault,) = faults_after(DENOISE__T_RULE=rule, DENOISE__STEPS=2)
+    assert fault == (
+        "DENOISE.T_RULE must be depth, spread or a whole number from STEPS to TIMESTEPS (2..1000),"
+        f" got {rule!r}"
+    )
+
+
+def test_a_rule_for_t_may_be_given_as_a_number(tmp_path):
+    (tmp_path / "c.yml").write_text("DENOISE: {T_RULE: 100}")
+    assert load_config(tmp_path / "c.yml").DENOISE.T_RULE == "100"
+    assert load_config(None, ["DENOISE.T_RULE", "100"]).DENOISE.T_RULE == "100"
+    with pytest.raises(ConfigError, match=r"DENOISE\.T_RULE must be a str such as 'depth', got True"):
+        load_config(None, ["DENOISE.T_RULE", "True"])

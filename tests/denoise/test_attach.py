@@ -90,6 +90,16 @@ def test_t_falls_with_depth_over_one_flat_list_in_forward_order(steps):
     assert steps_in_order == list(range(8 * steps, 0, -1))
 
 
+@pytest.mark.parametrize(
+    ("t_rule", "expected"), [("spread", [50, 38, 25, 13]), ("20", [20] * 4), (20, [20] * 4)]
+)
+def test_rule_and_strength_reach_every_layer(t_rule, expected):
+    attached = attach_denoisers(Model(), ["mlp"], NoiseSchedule(50), 3, t_rule, 0.5)
+    denoisers = [layer.denoiser for layer in denoised_layers(attached).values()]
+    assert [denoiser.timesteps for denoiser in denoisers] == [(t, t - 1, t - 2) for t in expected]
+    assert {denoiser.strength for denoiser in denoisers} == {0.5}
+
+
 def test_the_plain_model_is_left_as_it_was():
     plain = Model()
     before = {key: value.clone() for key, value in plain.state_dict().items()}

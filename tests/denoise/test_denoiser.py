@@ -218,6 +218,9 @@ def test_training_reaches_the_analytic_optimum():
         ({"t": 2, "steps": 3}, "got 0"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"channel_dim": 1}, "channel_dim must be -1 or -3, got 1"),
+        ({"strength": -0.1}, r"strength must be in \[0, 1\], got -0\.1"),
+        ({"strength": 1.1}, "got 1.1"),
+        ({"strength": float("nan")}, "got nan"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
@@ -228,3 +231,34 @@ def test_wrong_arguments_are_refused(arguments, message):
 def test_an_unknown_loss_is_refused():
     with pytest.raises(ValueError, match=r"one of l1, l2, l1\+l2, got 'huber'"):
         make().loss(torch.zeros(1, 3), "huber")
+
+
+@pytest.mark.parametrize("channel_dim", [-1, -3])
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_a_strength_goes_that_part_of_the_way(strength, channel_dim):
+    whole, part = (make(4, 5, 3, channel_dim=channel_dim, strength=s) for s in (1.0, strength))
+    x = torch.randn(2, 4, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(part(x), (1 - strength) * x + strength * whole(x), rtol=1e-12, atol=1e-12)
+    matrix, constant = part.as_affine()
+    affine = x.movedim(channel_dim, -1) @ matrix.T + constant
+    torch.testing.assert_close(affine.movedim(-1, channel_dim), part(x), rtol=1e-12, atol=1e-12)
+    assert f"strength={strength}" in repr(part)
+
+
+def test_no_strength_is_the_identity_and_all_of_it_costs_nothing():
+    x, identity = torch.randn(5, 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+    none, whole = make(steps=2, strength=0.0), make(steps=2)
+    assert torch.equal(none(x), x)
+    matrix, constant = none.as_affine()
+    assert torch.equal(matrix, identity)
+    assert torch.equal(constant, torch.zeros(3, dtype=torch.float64))
+    plain = x
+    for t in whole.timesteps:
+        scale, c1 = SCHEDULE.reverse_coefficients(t)
+        plain = scale * plain - c1 * whole.predict(plain)
+    assert torch.equal(whole(x), plain)
+
+
+def test_the_loss_does_not_depend_on_the_strength():
+    features = torch.randn(6, 3, dtype=torch.float64)
+    assert torch.equal(make(strength=0.0).loss(features), make().loss(features))

@@ -185,3 +185,27 @@ def test_weight_change_names_every_layer():
     changes = weight_change(model)
     assert set(changes) == set(denoised_layers(model))
     assert all(change > 0 for change in changes.values())
+    assert weight_change(model, fuse_denoisers(model)) == changes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_denoisers_of_no_strength_fuse_to_the_plain_weights_to_the_bit(dtype):
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(5, 6)
+    ).to(dtype)
+    model = randomise_denoisers(attach_denoisers(plain, r"\d", steps=2, strength=0.0))
+    fused = fuse_denoisers(model).state_dict()
+    assert all(torch.equal(value, fused[key]) for key, value in plain.state_dict().items())
+    images = torch.randn(2, 3, 5, 5, dtype=dtype)
+    assert torch.equal(model.eval()(images), plain.eval()(images))
+
+
+@pytest.mark.parametrize("t_rule", ["spread", "100"])
+def test_a_part_of_the_denoising_fuses_exactly(t_rule):
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 9, 6)).double()
+    model = randomise_denoisers(attach_denoisers(plain, r"\d", steps=2, t_rule=t_rule, strength=0.3))
+    images = torch.randn(2, 3, 5, 5, dtype=torch.float64)
+    assert relative_difference(fuse_denoisers(model)(images), model(images)) < 1e-12
+    assert relative_difference(plain(images), model(images)) > 1e-6

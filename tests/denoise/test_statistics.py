@@ -6,6 +6,7 @@ import torch
 from denoisers import randomise_denoisers
 from torch import nn
 
+from reid.data import Batch
 from reid.denoise import (
     DenoisedFeature,
     Moments,
@@ -14,6 +15,7 @@ from reid.denoise import (
     gather_statistics,
     load_statistics,
     merge_statistics,
+    recorder,
     save_statistics,
 )
 
@@ -88,7 +90,7 @@ def test_a_tensor_its_batches_and_one_image_at_a_time_are_the_same():
             torch.testing.assert_close(moments.scatter, whole[name].scatter, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("per_image", [ALL, 2])
+@pytest.mark.parametrize("per_image", [ALL, 1])
 def test_merged_statistics_are_those_of_the_union(per_image):
     model = attach_denoisers(network(), "all")
     first, second = IMAGES.split([7, 3])
@@ -132,11 +134,90 @@ def test_some_vectors_of_each_image_stand_for_all_and_every_position_takes_its_t
     """129 tokens of 16 images, at most 16 a piece: every 9th of 2064 would share the factor 3 with it."""
     tokens = torch.eye(129, dtype=torch.float64).expand(16, -1, -1)
     model = attach_denoisers(nn.Linear(129, 1).double(), ".*")
-    moments = gather_statistics(model, tokens, 16)[""]
-    assert moments.count == -(-16 * 129 // 11)
-    seen = moments.mean * moments.count
+    moments = gather_statistics(model, tokens, 16, at_least=0)[""]
+    assert moments.count == 16 * 129
+    seen = moments.mean * -(-16 * 129 // 11)
     assert seen.min() > 0.999
     assert seen.max() < 2.001
+
+
+def test_over_as_many_batches_as_the_stride_every_vector_counts_once():
+    """Six batches of 35 one-hot vectors, every 6th of them, each batch beginning one further."""
+    tokens = torch.eye(35, dtype=torch.float64)[None]
+    model = attach_denoisers(nn.Linear(35, 1).double(), ".*")
+    moments = gather_statistics(model, [tokens] * 6, 6, at_least=0)[""]
+    assert moments.count == 6 * 35
+    # A batch has 5 or 6 vectors of weight 7 or 35/6.
+    assert moments.mean.min() * 6 * 35 == pytest.approx(35 / 6)
+    assert moments.mean.max() * 6 * 35 == pytest.approx(7)
+
+
+def naive_moments(batches, stride, at_least):
+    """Count, mean and covariance by a plain loop over vectors and their weights."""
+    count, later, weighted = 0, 0, []
+    for rows in batches:
+        if count < at_least:
+            weighted += [(1.0, row) for row in rows]
+        else:
+            chosen = [rows[i] for i in range(len(rows)) if i % stride == later % stride]
+            weighted += [(len(rows) / len(chosen), row) for row in chosen]
+            later += 1
+        count += len(rows)
+    mean = sum(weight * row for weight, row in weighted) / count
+    covariance = sum(weight * np.outer(row - mean, row - mean) for weight, row in weighted) / count
+    return count, mean, covariance
+
+
+@pytest.mark.parametrize("buffer", [1, 3, 2048])
+def test_all_vectors_of_the_first_batches_and_some_of_the_later_equal_the_plain_loop(monkeypatch, buffer):
+    """Batches of 2 images of 9 vectors, at most 2 an image: every 5th of 18. Two are taken whole."""
+    monkeypatch.setattr(recorder, "BUFFER", buffer)
+    batches = list(draw(5, 2, 9, 4))
+    model = attach_denoisers(nn.Linear(4, 1).double(), ".*")
+    moments = gather_statistics(model, batches, 2, at_least=19)[""]
+    count, mean, covariance = naive_moments([b.reshape(-1, 4).numpy() for b in batches], 5, 19)
+    assert moments.count == count == 90
+    np.testing.assert_allclose(moments.mean.numpy(), mean, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(moments.covariance.numpy(), covariance, rtol=1e-10, atol=1e-12)
+    assert torch.equal(moments.scatter, moments.scatter.T)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_maps_positions_are_chosen_alike_in_both_layouts(channels_last):
+    conv = nn.Conv2d(3, 4, 1).double()
+    images = draw(4, 3, 5, 7)
+    rows = conv(images).permute(0, 2, 3, 1).reshape(-1, 4).detach().numpy()
+    model = attach_denoisers(conv, ".*")
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+    moments = gather_statistics(model, [images], 5, at_least=0)[""]
+    _, mean, covariance = naive_moments([rows], 9, 0)
+    np.testing.assert_allclose(moments.mean.numpy(), mean, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(moments.covariance.numpy(), covariance, rtol=1e-10, atol=1e-12)
+
+
+def test_the_sampled_moments_are_unbiased():
+    """Positions differ in mean and spread; the mean of many batches comes near that of all vectors."""
+    batches = list(draw(300, 4, 31, 3) * torch.linspace(0.2, 3, 31)[:, None] + torch.arange(31.0)[:, None])
+    model = attach_denoisers(nn.Linear(3, 1).double(), ".*")
+    some, every = (gather_statistics(model, batches, n, at_least=0)[""] for n in (4, ALL))
+    assert some.count == every.count == 300 * 4 * 31
+    torch.testing.assert_close(some.mean, every.mean, rtol=0.01, atol=0)
+    torch.testing.assert_close(some.covariance, every.covariance, rtol=0.02, atol=0)
+
+
+def test_few_images_are_taken_whole_and_give_the_best_denoisers():
+    """As many vectors as a quarter of the channels an image: a sample would have fewer than channels."""
+    model = attach_denoisers(nn.Sequential(nn.Linear(64, 3)).double(), "0")
+    images = draw(12, 40, 64)
+    check(gather_statistics(model, images)["0"], images.reshape(-1, 64))
+
+
+def test_so_many_vectors_are_all_taken_by_default():
+    assert recorder.least_vectors(1536) == 16 * 1536
+    assert recorder.least_vectors(384) == 2**34 // 384**2 == 116_508
+    assert all(recorder.least_vectors(d) >= 16 * d for d in (1, 64, 512, 2048, 4096))
 
 
 def test_windows_count_as_their_image():
@@ -151,7 +232,12 @@ def test_windows_count_as_their_image():
             return self.mlp(x.flatten(0, 1))
 
     model = attach_denoisers(Windows().double(), "mlp")
-    assert gather_statistics(model, draw(4, 100, 3), 5)["mlp.0"].count <= 4 * 5
+    images = draw(4, 100, 3)
+    moments = gather_statistics(model, images, 5, at_least=0)["mlp.0"]
+    # 400 vectors, every 21st of them: 20 at most.
+    chosen = images.reshape(-1, 3)[::21]
+    assert moments.count == 400
+    torch.testing.assert_close(moments.mean, chosen.mean(0))
 
 
 def test_a_feature_without_a_batch_is_one_vector():
@@ -163,6 +249,20 @@ def test_a_denoised_final_feature_is_measured_too():
     model = DenoisedFeature(nn.Linear(3, 4).double(), 4).double()
     images = draw(20, 3)
     check(gather_statistics(model, images)[""], model.network(images))
+
+
+def test_a_batch_may_hold_all_arguments():
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mlp = nn.Sequential(nn.Linear(3, 3))
+
+        def forward(self, x, shift=None, scale=None):
+            return self.mlp(x + shift[:, None])
+
+    model, images, shift = attach_denoisers(Shifted().double(), "mlp"), draw(6, 3), torch.arange(6.0)
+    batches = [(images[:4], shift[:4], None), (images[4:], shift[4:], None)]
+    check(gather_statistics(model, batches)["mlp.0"], images + shift[:, None])
 
 
 def test_saved_statistics_come_back_bit_for_bit(tmp_path):
@@ -191,8 +291,30 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
 
 
-KIND = "reid.denoise statistics 1"
-GOOD = {"count": 2, "mean": torch.zeros(3), "scatter": torch.zeros(3, 3)}
+@pytest.mark.parametrize(("written", "asked"), [("a", "a"), ("a", None), ("a", ""), ("", "a"), ("", None)])
+def test_statistics_are_read_for_the_weights_that_they_are_of(tmp_path, written, asked):
+    save_statistics({"0": Moments(1, torch.zeros(2), torch.eye(2))}, tmp_path / "a.pt", of=written)
+    assert list(load_statistics(tmp_path / "a.pt", of=asked)) == ["0"]
+
+
+def test_statistics_of_other_weights_are_refused(tmp_path):
+    save_statistics({}, tmp_path / "a.pt", of="these")
+    with pytest.raises(
+        ValueError, match=r"a\.pt holds statistics of other weights, 'these', not 'those'; gath"
+    ):
+        load_statistics(tmp_path / "a.pt", of="those")
+
+
+def test_a_file_holds_half_of_each_scatter(tmp_path):
+    rows = draw(50, 300)
+    statistics = gather_statistics(attach_denoisers(nn.Linear(300, 2).double(), ".*"), rows)
+    save_statistics(statistics, tmp_path / "a.pt")
+    assert (tmp_path / "a.pt").stat().st_size < 8 * 300 * 300 * 0.6
+
+
+KIND = "reid.denoise statistics 2"
+GOOD = {"count": 2, "mean": torch.zeros(3), "upper": torch.zeros(6)}
+OF = {"kind": KIND, "of": ""}
 
 
 @pytest.mark.parametrize(
@@ -201,12 +323,16 @@ GOOD = {"count": 2, "mean": torch.zeros(3), "scatter": torch.zeros(3, 3)}
         b"",
         b"no statistics",
         [1, 2],
-        {"kind": "other", "layers": {}},
-        {"kind": KIND, "layers": {"a": {"count": 2}}},
-        {"kind": KIND, "layers": {"a": GOOD | {"count": 0}}},
-        {"kind": KIND, "layers": {"a": GOOD | {"mean": torch.zeros(4)}}},
-        {"kind": KIND, "layers": {"a": GOOD | {"mean": torch.ones(3) / 0}}},
-        {"kind": KIND, "layers": {"a": GOOD | {"mean": 3}}},
+        {"kind": "other", "of": "", "layers": {}},
+        {"kind": "reid.denoise statistics 1", "layers": {}},
+        {"kind": KIND, "layers": {}},
+        {"kind": KIND, "of": 3, "layers": {}},
+        OF | {"layers": {"a": {"count": 2}}},
+        OF | {"layers": {"a": GOOD | {"count": 0}}},
+        OF | {"layers": {"a": GOOD | {"mean": torch.zeros(4)}}},
+        OF | {"layers": {"a": GOOD | {"mean": torch.ones(3) / 0}}},
+        OF | {"layers": {"a": GOOD | {"mean": 3}}},
+        OF | {"layers": {"a": GOOD | {"upper": torch.zeros(3, 3)}}},
     ],
     ids=lambda value: str(value)[:60],
 )
@@ -223,6 +349,9 @@ def test_a_file_of_anything_else_is_refused(tmp_path, content):
         (torch.zeros(0, 2), "at least one image, got none"),
         ([], "at least one image, got none"),
         ([(torch.zeros(1, 2), 3)], r"tensors, got tuple; pass \(batch.images for batch in loader\)"),
+        ([(None, torch.zeros(1, 2))], "tensors, got tuple"),
+        ([()], "tensors, got tuple"),
+        ([Batch(*[torch.zeros(1, 2)] * 5)], "tensors, got Batch; pass"),
         (torch.full((3, 2), float("nan")), "statistics of the model: moments must be finite"),
     ],
 )
@@ -236,6 +365,8 @@ def test_a_model_without_denoisers_a_limit_of_none_and_other_layers_are_refused(
         gather_statistics(nn.Linear(2, 2), torch.zeros(1, 2))
     with pytest.raises(ValueError, match="per_image must be at least 1, got 0"):
         gather_statistics(attach_denoisers(nn.Linear(2, 2), ".*"), torch.zeros(1, 2), 0)
+    with pytest.raises(ValueError, match="at_least must be at least 0, got -1"):
+        gather_statistics(attach_denoisers(nn.Linear(2, 2), ".*"), torch.zeros(1, 2), at_least=-1)
     moments = Moments(1, torch.zeros(2), torch.zeros(2, 2))
     with pytest.raises(ValueError, match="only one side has b"):
         merge_statistics({"a": moments}, {"a": moments, "b": moments})

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from reid.denoise import attach_denoisers, collect_denoise_loss, denoiser_parameters
-from reid.engine.phases import BACKBONE, BASELINE, DENOISERS, LABEL_FREE, Freezer, plan_stages
+from reid.engine.phases import BACKBONE, BASELINE, DENOISERS, IDLE, LABEL_FREE, Freezer, plan_stages
 
 
 def names(stages):
@@ -14,6 +14,16 @@ def names(stages):
 
 def test_baseline_alone():
     assert names(plan_stages(2, "none", 5, 10)) == [("baseline", ["baseline"] * 2)]
+
+
+def test_the_closed_form_takes_one_epoch_and_only_without_labels():
+    stages = plan_stages(1, "label_free", 60, 10, closed_form=True)
+    assert names(stages) == [("baseline", ["baseline"]), ("label_free", ["closed_form"])]
+    phase = stages[1].phases[0]
+    assert (phase.trains_backbone, phase.trains_denoisers, phase.uses_labels) == (False, True, False)
+    assert stages[1].without_training_denoisers(denoises=True).phases == (IDLE,)
+    for mode in ("none", "alternating", "joint"):
+        assert plan_stages(1, mode, 4, 1, closed_form=True) == plan_stages(1, mode, 4, 1)
 
 
 def test_label_free_follows_the_baseline():

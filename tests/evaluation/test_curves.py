@@ -157,3 +157,13 @@ def test_a_full_disk_leaves_the_older_picture(tmp_path):
     with pytest.raises(OSError, match="File too large"), full_disk():
         draw_curves(RUN, path)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("curves.png", b"old")]
+
+
+def test_a_phase_without_a_learning_rate_has_none_to_draw(panels):
+    """The closed form takes one epoch and no steps; alone it leaves the panel out."""
+    solved = {"stage": "label_free", "phase": "closed_form", "epoch": 3, "loss": 0.97, "seconds": 2.0}
+    assert lines_in(panels([epoch_row(1), epoch_row(2), solved])["learning rate"])["lr"][:2] == [
+        (1, 0.1),
+        (2, 0.05),
+    ]
+    assert list(panels([solved])) == ["loss"]

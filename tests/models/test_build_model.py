@@ -20,10 +20,10 @@ def test_every_key_reaches_the_model_spec():
 def test_every_key_reaches_the_denoise_spec():
     words = (
         "DENOISE.TARGETS ['conv','mlp'] DENOISE.STEPS 2 DENOISE.TIMESTEPS 50 DENOISE.BETA_START 0.01"
-        " DENOISE.BETA_END 0.02 DENOISE.RESCALE false"
+        " DENOISE.BETA_END 0.02 DENOISE.RESCALE false DENOISE.T_RULE 7 DENOISE.STRENGTH 0.5"
     )
     spec = build_denoise_spec(load_config(None, words.split()))
-    assert spec == DenoiseSpec(("conv", "mlp"), 2, 50, 0.01, 0.02, False)
+    assert spec == DenoiseSpec(("conv", "mlp"), 2, 50, 0.01, 0.02, False, "7", 0.5)
 
 
 def test_the_defaults_of_config_and_denoise_spec_agree():

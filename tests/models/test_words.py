@@ -1,11 +1,14 @@
 """What a model is in a sentence, and which words of a configuration build it."""
 
+import shlex
+
 import pytest
 from small import small_config
 
-from reid.models import JigsawSpec, ModelSpec, SideSpec
-from reid.models.build import build_model_spec
-from reid.models.words import config_words, describe_model
+from reid.config import load_config
+from reid.models import DenoiseSpec, JigsawSpec, ModelSpec, SideSpec
+from reid.models.build import build_denoise_spec, build_model_spec
+from reid.models.words import config_words, denoise_keys, denoise_words, describe_denoise, describe_model
 
 SIDE = SideSpec((0, 1, 2), (0, 1), 1.5, "veri")
 
@@ -79,3 +82,29 @@ def test_a_configuration_of_these_words_builds_the_same_network(case, tmp_path):
 )
 def test_a_model_is_described_by_its_name_and_what_it_has_beyond_it(options, expected):
     assert describe_model(spec(**options)) == expected
+
+
+DENOISING = {
+    "usual": ({}, "mlp, t depth, 1 step, beta to 0.002, strength 1"),
+    "changed": (
+        {"targets": ("attn", "conv"), "steps": 2, "t_rule": "9", "beta_end": 2e-2, "strength": 0.5},
+        "attn + conv, t 9, 2 steps, beta to 0.02, strength 0.5",
+    ),
+    "rare": (
+        {"timesteps": 10, "beta_start": 1e-3, "rescale": False},
+        "mlp, t depth, 1 step, beta to 0.002, strength 1, from 0.001, 10 timesteps, not rescaled",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DENOISING)
+def test_a_setting_of_the_denoising_in_words_and_back_from_what_is_typed(case):
+    options, words = DENOISING[case]
+    own = DenoiseSpec(**options)
+    assert describe_denoise(own) == words
+    assert build_denoise_spec(load_config(None, shlex.split(denoise_words(own)))) == own
+    assert denoise_keys(own)["DENOISE.TARGETS"] == list(own.targets)
+
+
+def test_the_targets_are_one_word_of_a_shell():
+    assert denoise_words(DenoiseSpec((r"a b\.\d",))).startswith("""DENOISE.TARGETS '["a b""")

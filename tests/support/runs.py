@@ -5,21 +5,26 @@ import json
 import pytest
 
 from reid.engine.build import build_run
+from reid.engine.closed_form import ClosedForm
 from reid.engine.trainer import Trainer
 
 
 def interrupt(cfg, epochs_before):
     """Run until ``epochs_before`` epochs are done."""
-    original, count = Trainer._train_epoch, []
+    count = []
 
-    def interrupted(self, *args):
-        count.append(1)
-        if len(count) > epochs_before:
-            raise KeyboardInterrupt
-        return original(self, *args)
+    def interrupted(original):
+        def train_epoch(self, *args):
+            count.append(1)
+            if len(count) > epochs_before:
+                raise KeyboardInterrupt
+            return original(self, *args)
+
+        return train_epoch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_train_epoch", interrupted)
+        for kind in (Trainer, ClosedForm):
+            patch.setattr(kind, "_train_epoch", interrupted(kind._train_epoch))
         with pytest.raises(KeyboardInterrupt):
             build_run(cfg).run()
 

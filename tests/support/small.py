@@ -24,12 +24,13 @@ def draw_people(root, **options):
 
 
 def small_words(root, output, *overrides):
-    """KEY VALUE words for a run of two baseline and two denoising epochs."""
+    """KEY VALUE words for a run of two baseline and two denoising epochs, which are steps."""
     return [
         *("MODEL.NAME", "vit_micro", *SIZE, "DATASETS.ROOT_DIR", str(root), "OUTPUT_DIR", str(output)),
         *("SOLVER.IMS_PER_BATCH", "16", "SOLVER.MAX_EPOCHS", "2", "SOLVER.WARMUP_EPOCHS", "0"),
         *("SOLVER.OPTIMIZER_NAME", "AdamW", "SOLVER.BASE_LR", "1e-3", "MODEL.DEVICE", "cpu"),
         *("DENOISE.MODE", "label_free", "DENOISE.MAX_EPOCHS", "2", "DENOISE.BASE_LR", "1e-2"),
+        *("DENOISE.CLOSED_FORM", "False"),
         *("DATALOADER.NUM_WORKERS", "0", *overrides),
     ]
 

@@ -30,7 +30,7 @@ def test_wrong_words_are_one_line(benchmark, monkeypatch, capsys, words):
 def test_each_step_has_a_row_with_its_ratio_to_the_plain_one(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "ModelSpec", lambda name, size, ids: ModelSpec("vit_micro", size, ids))
     monkeypatch.setattr(benchmark, "SIZE", (64, 32))
-    words = ["--batch", "8", "--rounds", "1", "--shares", "0.5", "0.25", "--statistics"]
+    words = ["--batch", "8", "--rounds", "1", "--shares", "0.5", "0.25"]
     assert not run_script(benchmark, monkeypatch, *words)
     first, *table = capsys.readouterr().out.splitlines()
     assert first.startswith("vit_small, batch 8, 1 rounds, loss l2; ")
@@ -42,9 +42,8 @@ def test_each_step_has_a_row_with_its_ratio_to_the_plain_one(benchmark, monkeypa
         "label-free, all positions",
         "label-free, a share of 0.5",
         "label-free, a share of 0.25",
-        "statistics, a batch",
     ]
     assert rows[2][2:] == ["1.000", "1.000"]
     # A plain step is a forward pass and twice as much backwards; a smaller share has fewer products.
-    *_, half, quarter, statistics = (float(row[3]) for row in rows[2:])
-    assert half > quarter > statistics > 1 / 3 - 0.05
+    *_, half, quarter = (float(row[3]) for row in rows[2:])
+    assert half > quarter > 1 / 3 - 0.05

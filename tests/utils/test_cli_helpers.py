@@ -6,7 +6,15 @@ import sys
 import pytest
 
 from reid.utils import InputError
-from reid.utils.cli import OneLineParser, config_parser, one_line, run_tool, with_number
+from reid.utils.cli import (
+    OneLineParser,
+    add_sweep_lists,
+    config_parser,
+    one_line,
+    run_tool,
+    with_ended_lists,
+    with_number,
+)
 
 
 def test_a_job_that_is_done_exits_0_and_gets_the_words(monkeypatch, capsys):
@@ -145,3 +153,29 @@ def test_one_line_joins_lines(text, line):
 )
 def test_an_option_without_its_number_gets_it(words, expected):
     assert with_number(words.split(), "--many", 7) == expected.split()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--steps 1 2 MODEL.NAME a OUTPUT_DIR b --targets mlp attn SOLVER.SEED 3 --config c",
+        "--config c MODEL.NAME a OUTPUT_DIR b SOLVER.SEED 3 --steps 1 2 --targets mlp attn",
+        "MODEL.NAME a --targets mlp attn OUTPUT_DIR b --config c SOLVER.SEED 3 --steps 1 2",
+    ],
+)
+def test_lists_of_a_sweep_end_where_keys_begin(words):
+    parser = config_parser("a tool", "tool.py")
+    add_sweep_lists(parser)
+    args = parser.parse_intermixed_args(with_ended_lists(words.split()))
+    assert (args.config, args.steps, args.targets) == ("c", [1, 2], ["mlp", "attn"])
+    assert args.overrides == ["MODEL.NAME", "a", "OUTPUT_DIR", "b", "SOLVER.SEED", "3"]
+    assert (args.t_rule, args.beta_end, args.strength) == (None, None, None)
+
+
+def test_values_of_other_options_that_look_like_keys_stay_theirs():
+    assert with_ended_lists(["--json", "OUTPUT_DIR", "--steps", "1"]) == [
+        "--json",
+        "OUTPUT_DIR",
+        "--steps",
+        "1",
+    ]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from reid.utils import setup_logging
+from reid.utils import say_once, setup_logging
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +75,19 @@ def test_other_loggers_are_left_alone(tmp_path, capsys):
     logging.getLogger("other").warning("elsewhere")
     assert not (tmp_path / "log.txt").exists()
     assert logging.getLogger().handlers == root
+
+
+def test_in_the_block_a_line_is_written_once_to_each_place(tmp_path, capsys):
+    setup_logging(tmp_path)
+    first, other = logging.getLogger("reid.first"), logging.getLogger("reid.other")
+    with say_once():
+        for _ in range(3):
+            first.info("layer %d", 1)
+            first.info("layer %d", 2)
+            other.info("layer 1")
+    lines = ["reid.first: layer 1", "reid.first: layer 2", "reid.other: layer 1"]
+    for text in (capsys.readouterr().err, (tmp_path / "log.txt").read_text()):
+        assert [text.count(line) for line in lines] == [1, 1, 1]
+    first.info("layer 1")
+    first.info("layer 1")
+    assert capsys.readouterr().err.count("layer 1") == 2
