@@ -108,17 +108,17 @@ def fit_camera_noise(
             zero or not finite, or an option is out of range.
     """
     if not shrinkage > 0 or not np.isfinite(shrinkage):
-        raise InputError(f"the shrinkage r must be above 0, got {shrinkage}")
-    if camids is not None and tracklets is None and len(np.unique(camids)) < 2:
-        raise InputError(
-            "camera noise needs images of at least two cameras, got one; give the cameras, or pair images "
-            "without them (ADAPT.PAIRS neighbours, or tracklets)"
-        )
-    if mean_per_camera and camids is None:
-        raise InputError("a mean for each camera needs the images' cameras, got none")
+        raise InputError(f"the shrinkage r must be finite and above 0, got {shrinkage}; 3 is usual")
     for name, numbers in (("camera", camids), ("tracklet", tracklets)):
         if numbers is not None and len(numbers) != len(features):
             raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
+    if camids is not None and tracklets is None and (count := len(np.unique(camids))) < 2:
+        raise InputError(
+            f"camera noise needs images of at least two cameras, got {count}; give the cameras, or pair"
+            " images without them (ADAPT.PAIRS neighbours, or tracklets)"
+        )
+    if mean_per_camera and camids is None:
+        raise InputError("a mean for each camera needs the images' cameras, got none; give them, or one mean")
     unit = normalise(features)
     length = _common_length(features) if affine else None
     # The features whose noise is measured; pairs are found by direction in any case.
@@ -191,17 +191,21 @@ def scale(features: Features, length: float | None, first_row: int = 0) -> Featu
         first_row: What messages call the first row.
 
     Raises:
-        InputError: If a row is zero or not finite.
+        InputError: If there is no row or no column, or a row is zero or not finite.
     """
-    scaled = np.array(features, np.float32)
+    if features.ndim != 2 or features.size == 0:
+        raise InputError(f"features must be (N, D), N and D at least 1, got {features.shape}; give images")
+    with np.errstate(over="ignore"):  # infinity is refused below
+        scaled = np.array(features, np.float32)
     for start in range(0, len(scaled), CHUNK):
         rows = scaled[start : start + CHUNK]
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         unusable = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
         if len(unusable):
+            first, last = first_row + start, first_row + start + len(rows) - 1
             raise InputError(
-                f"features must be finite and not zero, row {first_row + start + unusable[0]} is not"
-                f" ({len(unusable)} such rows near it)"
+                f"features must be finite and not zero, row {first + unusable[0]} is not ({len(unusable)} of"
+                f" rows {first} to {last}); leave such images out"
             )
         rows /= lengths if length is None else length
     return scaled
