@@ -10,7 +10,7 @@ matching pairs (Mikolajczyk & Matas, 2007). A Wiener filter, which shrinks the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from reid.adaptation.tracklets import tracklet_pairs
 from reid.utils import InputError
 
 CHUNK = 16384  # rows that are held in float64 at a time
+LEAST_OF_CAMERA = 10  # images; the mean of fewer is mostly their own features, and of one nothing is left
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class CameraNoiseDenoiser:
             camids: (N,) cameras; one that is absent, or was not seen when fitting, takes the overall mean.
 
         Returns:
-            (N, D) float32 of unit length.
+            (N, D) float32 of unit length; zero where a feature is the mean itself.
 
         Raises:
             InputError: If the width or the number of cameras is another one, a value is not finite, or a
@@ -70,7 +71,9 @@ class CameraNoiseDenoiser:
             if camids is not None:
                 for camera, own in self.camera_means.items():
                     centred[camids[rows] == camera] += (self.mean - own).astype(np.float32)
-            denoised[rows] = normalise(centred @ weight)
+            mapped = centred @ weight
+            lengths = np.linalg.norm(mapped.astype(np.float64), axis=1, keepdims=True)
+            denoised[rows] = mapped / lengths.clip(min=np.finfo(np.float32).tiny)
         return denoised
 
 
@@ -92,7 +95,7 @@ def fit_camera_noise(
         k: Neighbours an image may be paired with; not read where there are tracklets.
         shrinkage: r, the share of the noise's mean variance that is added in every direction, above 0.
         mean_per_camera: Whether each camera's own mean is subtracted; better where the cameras of all later
-            images are known.
+            images are known. A camera of fewer than 10 images takes the mean of all.
         tracklets: (N,) numbers of tracklets, -1 for none: images of one are paired, whatever their cameras.
         affine: Whether embeddings are divided by one length, the root of their mean squared length, instead
             of each by its own: then the map is affine in the embedding, and folds into a linear layer.
@@ -105,25 +108,27 @@ def fit_camera_noise(
             zero or not finite, or an option is out of range.
     """
     if not shrinkage > 0 or not np.isfinite(shrinkage):
-        raise InputError(f"the shrinkage r must be above 0, got {shrinkage}")
-    if camids is not None and tracklets is None and len(np.unique(camids)) < 2:
+        raise InputError(f"the shrinkage r must be finite and above 0, got {shrinkage}; 3 is usual")
+    for name, numbers in (("camera", camids), ("tracklet", tracklets)):
+        if numbers is not None and len(numbers) != len(features):
+            raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
+    if camids is not None and tracklets is None and (count := len(np.unique(camids))) < 2:
         raise InputError(
-            "camera noise needs images of at least two cameras, got one; give the cameras, or pair images "
-            "without them (ADAPT.PAIRS neighbours, or tracklets)"
+            f"camera noise needs images of at least two cameras, got {count}; give the cameras, or pair"
+            " images without them (ADAPT.PAIRS neighbours, or tracklets)"
         )
     if mean_per_camera and camids is None:
-        raise InputError("a mean for each camera needs the images' cameras, got none")
+        raise InputError("a mean for each camera needs the images' cameras, got none; give them, or one mean")
     unit = normalise(features)
     length = _common_length(features) if affine else None
     # The features whose noise is measured; pairs are found by direction in any case.
     seen = unit if length is None else scale(features, length)
     mean = seen.mean(axis=0, dtype=np.float64)
     camera_means: dict[int, NDArray[np.float64]] = {}
-    for camera in np.unique(camids) if mean_per_camera and camids is not None else ():
-        rows = camids == camera
-        camera_means[int(camera)] = seen[rows].mean(axis=0, dtype=np.float64)
+    if mean_per_camera and camids is not None:
+        camera_means = _camera_means(seen, camids)
         for space in {id(unit): unit, id(seen): seen}.values():
-            space[rows] -= space[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
+            _move_cameras(space, camids, camera_means)
     if tracklets is not None:
         pairs = tracklet_pairs(tracklets)
     else:
@@ -133,6 +138,22 @@ def fit_camera_noise(
     covariance = noise_covariance(seen, pairs)
     weight, spectrum = inverse_root(covariance, shrinkage)
     return CameraNoiseDenoiser(weight, mean, camera_means, spectrum, len(pairs), length)
+
+
+def _camera_means(features: Features, camids: Indices) -> dict[int, NDArray[np.float64]]:
+    """Of the cameras with images enough."""
+    cameras, counts = np.unique(camids, return_counts=True)
+    known = cameras[counts >= LEAST_OF_CAMERA]
+    return {int(c): features[camids == c].mean(axis=0, dtype=np.float64) for c in known}
+
+
+def _move_cameras(features: Features, camids: Indices, cameras: Iterable[int]) -> None:
+    """Shift, in place, the images of each camera so that their mean is that of all."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    for camera in cameras:
+        rows = camids == camera
+        own = features[rows].mean(axis=0, dtype=np.float64)
+        features[rows] += (mean - own).astype(np.float32)
 
 
 def noise_covariance(features: Features, pairs: Indices) -> NDArray[np.float64]:
@@ -170,17 +191,21 @@ def scale(features: Features, length: float | None, first_row: int = 0) -> Featu
         first_row: What messages call the first row.
 
     Raises:
-        InputError: If a row is zero or not finite.
+        InputError: If there is no row or no column, or a row is zero or not finite.
     """
-    scaled = np.array(features, np.float32)
+    if features.ndim != 2 or features.size == 0:
+        raise InputError(f"features must be (N, D), N and D at least 1, got {features.shape}; give images")
+    with np.errstate(over="ignore"):  # infinity is refused below
+        scaled = np.array(features, np.float32)
     for start in range(0, len(scaled), CHUNK):
         rows = scaled[start : start + CHUNK]
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         unusable = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
         if len(unusable):
+            first, last = first_row + start, first_row + start + len(rows) - 1
             raise InputError(
-                f"features must be finite and not zero, row {first_row + start + unusable[0]} is not"
-                f" ({len(unusable)} such rows near it)"
+                f"features must be finite and not zero, row {first + unusable[0]} is not ({len(unusable)} of"
+                f" rows {first} to {last}); leave such images out"
             )
         rows /= lengths if length is None else length
     return scaled
@@ -199,11 +224,11 @@ def inverse_root(
     covariance: NDArray[np.float64], shrinkage: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A, of mean eigenvalue 1 since a normalisation follows, and the eigenvalues of S_n."""
-    average = np.trace(covariance) / len(covariance)
-    if not average > 0:
+    floor = shrinkage * np.trace(covariance) / len(covariance)
+    if not floor > 0:
         raise InputError("all pairs are identical images: there is no noise to learn; give different images")
     values, vectors = np.linalg.eigh(covariance)
     values = values.clip(min=0)  # rounding may push a zero below
-    scale = (values + shrinkage * average) ** -0.5
+    scale = (values + floor) ** -0.5
     weight = (vectors * (scale / scale.mean())) @ vectors.T
     return (weight + weight.T) / 2, values[::-1].copy()

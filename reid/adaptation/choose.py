@@ -192,9 +192,7 @@ def pick(candidates: Sequence[Candidate], *, always: bool = False) -> Setting | 
 
 def _usual(settings: Sequence[Setting]) -> Setting:
     """The usual one of those that may be taken, or the nearest to it."""
-    return min(
-        settings, key=lambda s: (s.mean_per_camera, abs(s.k - USUAL[0]), abs(np.log(s.shrinkage / USUAL[1])))
-    )
+    return min(settings, key=lambda s: (s.mean_per_camera, abs(s.k - USUAL[0]), abs(s.shrinkage - USUAL[1])))
 
 
 def _judge_all(

@@ -1,13 +1,14 @@
 """A fitted denoiser in a file, for feature files and for services that keep their own features."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reid.adaptation.camera_noise import CameraNoiseDenoiser
-from reid.utils import InputError, write_atomically
+from reid.utils import UNREADABLE, InputError, write_atomically
 
 KIND = "reid.adaptation denoiser 1"
 
@@ -41,13 +42,14 @@ def load_denoiser(path: Path) -> CameraNoiseDenoiser:
         OSError: If the file cannot be read.
         InputError: If it holds anything else.
     """
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            if str(found["kind"]) == KIND:
-                return _read({name: found[name] for name in found.files})
-    # What numpy raises on damaged files, and what comes of a file of another shape.
-    except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):
-        pass
+    with path.open("rb") as file:
+        # numpy leaves a damaged file of a path open.
+        try:
+            with np.load(file, allow_pickle=False) as found:
+                if str(found["kind"]) == KIND:
+                    return _read({name: found[name] for name in found.files})
+        except (*UNREADABLE, zlib.error, zipfile.BadZipFile):
+            pass
     raise InputError(f"{path} must hold a denoiser of this version, it does not; fit it anew")
 
 
@@ -57,7 +59,8 @@ def _read(found: dict[str, NDArray[np.generic]]) -> CameraNoiseDenoiser:
     shapes = (weight.shape, spectrum.shape, means.shape[1:])
     if shapes != (2 * mean.shape, mean.shape, mean.shape) or mean.ndim != 1 or len(mean) == 0:
         raise ValueError("shapes")
-    if not all(np.isfinite(array).all() for array in (weight, mean, means)) or length <= 0:
+    arrays = (weight, mean, means, spectrum)
+    if not all(np.isfinite(array).all() for array in arrays) or length <= 0 or np.isinf(length):
         raise ValueError("numbers")
     cameras = [int(camera) for camera in found["cameras"]]
     return CameraNoiseDenoiser(

@@ -101,9 +101,12 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
 
 def _check(features: Features, k: int) -> None:
     if not 1 <= k <= MOST_NEIGHBOURS:
-        raise InputError(f"pairs need 1 to {MOST_NEIGHBOURS} neighbours an image, got k = {k}")
-    if features.ndim != 2 or not np.isfinite(features).all():
-        raise InputError(f"features must be finite and of shape (N, D), got shape {features.shape} or NaN")
+        raise InputError(f"pairs need 1 to {MOST_NEIGHBOURS} neighbours an image, got k = {k}; 2 is usual")
+    if features.ndim != 2:
+        raise InputError(f"features must be (N, D), got shape {features.shape}")
+    if not np.isfinite(features).all():
+        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        raise InputError(f"features must be finite, row {row} is not; leave such images out")
 
 
 def _mutual(neighbours: Indices) -> Indices:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sites import site
 
-from reid.adaptation import fit_camera_noise, noise_covariance
+from reid.adaptation import CameraNoiseDenoiser, fit_camera_noise, noise_covariance
 from reid.adaptation.camera_noise import normalise
 from reid.utils import InputError
 
@@ -79,26 +79,147 @@ def test_output_has_unit_length():
     np.testing.assert_allclose(np.linalg.norm(denoised, axis=1), 1, atol=1e-6)
 
 
+def test_apply_by_hand():
+    noise = CameraNoiseDenoiser(np.diag([2.0, 1.0]), np.array([0.1, 0.2]), {}, np.ones(2), 1)
+    denoised = noise.apply(np.array([[3.0, 4.0], [30.0, 40.0]], np.float32))
+    expected = np.array([2 * (0.6 - 0.1), 0.8 - 0.2]) / np.hypot(1.0, 0.6)
+    np.testing.assert_allclose(denoised, [expected, expected], atol=1e-6)
+
+
+def test_with_one_length_apply_is_the_affine_formula():
+    features, camids, _ = site(ids=40)
+    features *= np.random.default_rng(0).uniform(0.5, 2, (len(features), 1)).astype(np.float32)
+    fitted = fit_camera_noise(features, camids, affine=True)
+    assert fitted.length == pytest.approx(np.sqrt(np.mean(np.sum(features.astype(float) ** 2, axis=1))))
+    affine = features.astype(float) @ (fitted.weight / fitted.length).T - fitted.weight @ fitted.mean
+    expected = affine / np.linalg.norm(affine, axis=1, keepdims=True)
+    np.testing.assert_allclose(fitted.apply(features), expected, atol=2e-6)
+    np.testing.assert_allclose(fitted.mean, (features / fitted.length).mean(axis=0), atol=1e-6)
+
+
+def test_with_one_length_pairs_are_still_found_by_direction():
+    features, camids, _ = site(ids=40)
+    lengths = np.random.default_rng(0).uniform(0.1, 9, (len(features), 1)).astype(np.float32)
+    directed = fit_camera_noise(features, camids)
+    assert fit_camera_noise(features * lengths, camids, affine=True).num_pairs == directed.num_pairs
+
+
+def test_one_length_and_no_length_agree_where_all_have_that_length():
+    features, camids, _ = site(ids=40)
+    features = normalise(features) * 7
+    one, own = fit_camera_noise(features, camids, affine=True), fit_camera_noise(features, camids)
+    assert one.length == pytest.approx(7, rel=1e-6)
+    np.testing.assert_allclose(one.weight, own.weight, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"mean_per_camera": True}, {"affine": True}])
+def test_chunks_change_nothing(monkeypatch, options):
+    features, camids, _ = site(ids=40)
+    whole = fit_camera_noise(features, camids, **options)
+    expected = whole.apply(features, camids)
+    monkeypatch.setattr("reid.adaptation.camera_noise.CHUNK", 7)
+    chunked = fit_camera_noise(features, camids, **options)
+    np.testing.assert_allclose(chunked.weight, whole.weight, atol=1e-9)
+    np.testing.assert_allclose(chunked.apply(features, camids), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_means_of_cameras_are_those_of_their_images(affine):
+    features, camids, _ = site(ids=40, cameras=3)
+    features[camids == 1] += 1
+    fitted = fit_camera_noise(features, camids, mean_per_camera=True, affine=affine)
+    seen = features / fitted.length if affine else normalise(features)
+    assert set(fitted.camera_means) == {0, 1, 2}
+    for camera, mean in fitted.camera_means.items():
+        np.testing.assert_allclose(mean, seen[camids == camera].mean(axis=0), atol=1e-6)
+    denoised = (seen[80:] - fitted.camera_means[2]) @ fitted.weight
+    np.testing.assert_allclose(fitted.apply(features, camids)[80:], normalise(denoised), atol=1e-5)
+
+
+def test_a_camera_of_few_images_takes_the_mean_of_all():
+    features, camids, _ = site(ids=40)
+    camids[3:12], camids[20:30] = 5, 6  # nine images, and ten
+    fitted = fit_camera_noise(features, camids, mean_per_camera=True)
+    assert set(fitted.camera_means) == {0, 1, 6}
+    np.testing.assert_array_equal(fitted.apply(features, camids)[3:12], fitted.apply(features)[3:12])
+    alone = fit_camera_noise(features[[0, 40, 41]], np.array([0, 1, 2]), mean_per_camera=True)
+    assert alone.camera_means == {}
+
+
+def test_tracklets_are_pairs_whatever_their_cameras():
+    features, camids, pids = site(ids=40)
+    fitted = fit_camera_noise(features, np.zeros_like(camids), tracklets=pids)
+    unit = normalise(features)
+    pairs = np.stack([np.arange(40), np.arange(40) + 40], axis=1)
+    spectrum = np.linalg.eigvalsh(noise_covariance(unit, pairs))[::-1]
+    np.testing.assert_allclose(fitted.noise_spectrum, spectrum, atol=1e-9)
+    assert fitted.num_pairs == 40
+
+
+def test_the_order_of_images_does_not_matter():
+    features, camids, _ = site(ids=40)
+    order = np.random.default_rng(0).permutation(len(features))
+    once = fit_camera_noise(features, camids, mean_per_camera=True)
+    again = fit_camera_noise(features[order], camids[order], mean_per_camera=True)
+    np.testing.assert_allclose(again.weight, once.weight, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f, c: (f, np.zeros_like(c)), "at least two cameras"),
-        (lambda f, c: (np.where(np.arange(len(f))[:, None] == 3, np.nan, f), c), "row 3 is not"),
+        (lambda f, c: (f, np.zeros_like(c)), "at least two cameras, got 1; give the cameras"),
+        (lambda f, c: (np.where(np.arange(len(f))[:, None] == 3, np.nan, f), c), "row 3 is not .1 of rows 0"),
+        (lambda f, c: (np.where(np.arange(len(f))[:, None] == 3, np.inf, f), c), "row 3 is not"),
         (lambda f, c: (f * (np.arange(len(f))[:, None] != 5), c), "row 5 is not"),
+        (lambda f, c: (f.astype(float) * 1e200, c), "row 0 is not"),
         (lambda f, c: (np.ones_like(f), c), "identical images"),
+        (lambda f, c: (f[:0], c[:0]), "at least two cameras, got 0"),
+        (lambda f, c: (f[:, :0], c), r"N and D at least 1, got \(300, 0\)"),
+        (lambda f, c: (f[:, 0], c), r"must be \(N, D\)"),
+        (lambda f, c: (f, c[:7]), "each of 300 features needs one camera number, got 7"),
     ],
 )
 def test_degenerate_images_are_refused(change, message):
     features, camids = change(*site()[:2])
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         fit_camera_noise(features, camids)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_are_named_as_they_were_given(monkeypatch):
+    monkeypatch.setattr("reid.adaptation.camera_noise.CHUNK", 7)
+    features, camids, _ = site(ids=10)
+    fitted = fit_camera_noise(features, camids)
+    features[[16, 17]] = 0
+    for refusing in (fitted.apply, lambda f: fit_camera_noise(f, camids)):
+        with pytest.raises(InputError, match=r"row 16 is not \(2 of rows 14 to 19\); leave such images out"):
+            refusing(features)
+
+
+def test_a_feature_at_the_mean_has_no_direction():
+    noise = CameraNoiseDenoiser(np.eye(2), np.array([1.0, 0.0]), {}, np.ones(2), 1)
+    assert noise.apply(np.array([[2.0, 0.0], [0.0, 1.0]], np.float32))[0].tolist() == [0, 0]
 
 
 def test_options_are_checked():
     features, camids, _ = site(ids=5)
-    with pytest.raises(InputError, match="above 0, got 0"):
-        fit_camera_noise(features, camids, shrinkage=0)
+    for shrinkage in (0, -1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match=f"finite and above 0, got {shrinkage}; 3 is usual"):
+            fit_camera_noise(features, camids, shrinkage=shrinkage)
+    with pytest.raises(InputError, match="k = 0; 2 is usual"):
+        fit_camera_noise(features, camids, k=0)
     with pytest.raises(InputError, match="needs the images' cameras"):
         fit_camera_noise(features, None, mean_per_camera=True)
-    with pytest.raises(InputError, match=r"must be \(N, 24\)"):
-        fit_camera_noise(features, camids).apply(features[:, :3])
+    with pytest.raises(InputError, match="needs one tracklet number, got 3"):
+        fit_camera_noise(features, None, tracklets=np.arange(3))
+
+
+def test_what_is_denoised_is_checked():
+    features, camids, _ = site(ids=5)
+    fitted = fit_camera_noise(features, camids)
+    for other in (features[:, :3], features[0]):
+        with pytest.raises(InputError, match=r"must be \(N, 24\)"):
+            fitted.apply(other)
+    with pytest.raises(InputError, match="each of 10 features needs a camera, got 9 cameras"):
+        fitted.apply(features, camids[:9])
+    assert fitted.apply(features[:0]).shape == (0, 24)
