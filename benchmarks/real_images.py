@@ -1,4 +1,4 @@
-"""What each kind of denoising does to real images: OSNet x0.25 of Market-1501 (people) on two-camera vehicles.
+"""What denoising does to real images: OSNet x0.25, trained on people (Market-1501), on two-camera vehicles.
 
 Three tables: denoised layers (the paper's setting by gradients and in closed form, its controls, stronger
 settings); adaptation to the cameras without labels, with its controls; and adaptation on random halves of the
@@ -99,15 +99,14 @@ class Rows:
         self.first = self.first or (features, result)
         gain = bootstrap_difference(self.first[1], result)
         is_first = not self.rows
-        same_width = features.feats.shape == self.first[0].feats.shape
-        cosine = float(F.cosine_similarity(features.feats, self.first[0].feats).mean()) if same_width else None
+        cosine = float(F.cosine_similarity(features.feats, self.first[0].feats).mean())
         self.rows.append(
             [
                 name,
                 *figure_cells(result),
                 "" if is_first else gain.in_points(),
                 "" if change is None else f"{change:.1e}",
-                "" if is_first or cosine is None else f"{cosine:.4f}",
+                "" if is_first else f"{cosine:.4f}",
                 "" if is_first else f"{seconds:.0f}",
             ]
         )
@@ -244,7 +243,8 @@ def adapt_halves(bench: Bench, number: int) -> list[dict[str, Any]]:
             evaluator.evaluate(evaluator.extract(model)) for model in (own.model, adaptation.model)
         )
         gain = bootstrap_difference(before, after)
-        figures = [f"{cell[0]} -> {cell[1]}" for cell in zip(*map(figure_cells, (before, after)), strict=True)]
+        both = zip(figure_cells(before), figure_cells(after), strict=True)
+        figures = [f"{old} -> {new}" for old, new in both]
         cells.append([str(seed), *figures, gain.in_points(), f"{adaptation.seconds:.1f}"])
         found.append(
             {

@@ -36,6 +36,8 @@ class CameraNoiseDenoiser:
         num_pairs: P.
         length: L, where all embeddings are divided by one length, so that the map is affine; None where each
             is divided by its own.
+        without_cameras: The map with one mean, for features whose cameras are not told at all; None where
+            this one serves. It whitens the offsets of cameras, which a map with camera means leaves in.
     """
 
     weight: NDArray[np.float64]
@@ -44,13 +46,15 @@ class CameraNoiseDenoiser:
     noise_spectrum: NDArray[np.float64]
     num_pairs: int
     length: float | None = None
+    without_cameras: CameraNoiseDenoiser | None = None
 
     def apply(self, features: Features, camids: Indices | None = None) -> Features:
         """Denoise embeddings.
 
         Args:
             features: (N, D) as the model gives them; of any scale where ``length`` is None.
-            camids: (N,) cameras; one that is absent, or was not seen when fitting, takes the overall mean.
+            camids: (N,) cameras; one that was not seen when fitting takes the overall mean. None where none
+                is known: then the map with one mean is taken.
 
         Returns:
             (N, D) float32 of unit length; zero where a feature is the mean itself.
@@ -61,6 +65,8 @@ class CameraNoiseDenoiser:
         """
         if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise InputError(f"features must be (N, {len(self.mean)}), got {features.shape}")
+        if camids is None and self.without_cameras is not None:
+            return self.without_cameras.apply(features)
         if camids is not None and len(camids) != len(features):
             raise InputError(f"each of {len(features)} features needs a camera, got {len(camids)} cameras")
         weight, mean = self.weight.T.astype(np.float32), self.mean.astype(np.float32)

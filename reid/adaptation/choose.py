@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +169,10 @@ def choose_camera_noise(
     if chosen is None:
         return Choice(None, None, tuple(candidates))
     denoiser = fit_camera_noise(features, camids, **vars(chosen), affine=affine)
+    if chosen.mean_per_camera:
+        one_mean = vars(chosen) | {"mean_per_camera": False}
+        alone = fit_camera_noise(features, camids, **one_mean, affine=affine)
+        denoiser = replace(denoiser, without_cameras=alone)
     return Choice(denoiser, chosen, tuple(candidates))
 
 

@@ -2,7 +2,9 @@
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from reid.adaptation.camera_noise import CameraNoiseDenoiser
 from reid.utils import UNREADABLE, InputError, write_atomically
 
 KIND = "reid.adaptation denoiser 1"
+ONE_MEAN = "one_mean_"  # begins the names of the map for features without cameras
 
 
 def save_denoiser(path: Path, denoiser: CameraNoiseDenoiser) -> None:
@@ -19,10 +22,18 @@ def save_denoiser(path: Path, denoiser: CameraNoiseDenoiser) -> None:
     Raises:
         OSError: If the file cannot be written; an older one is then left as it was.
     """
+    columns = {"kind": np.array(KIND), **_columns(denoiser)}
+    if denoiser.without_cameras is not None:
+        own = _columns(denoiser.without_cameras)
+        columns |= {f"{ONE_MEAN}{name}": column for name, column in own.items()}
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **columns)  # type: ignore[arg-type]  # its other options are no column's names
+
+
+def _columns(denoiser: CameraNoiseDenoiser) -> dict[str, NDArray[Any]]:
     cameras = sorted(denoiser.camera_means)
     means = [denoiser.camera_means[camera] for camera in cameras]
-    columns = {
-        "kind": np.array(KIND),
+    return {
         "weight": denoiser.weight,
         "mean": denoiser.mean,
         "cameras": np.array(cameras, np.int64),
@@ -31,8 +42,6 @@ def save_denoiser(path: Path, denoiser: CameraNoiseDenoiser) -> None:
         "num_pairs": np.array(denoiser.num_pairs),
         "length": np.array(np.nan if denoiser.length is None else denoiser.length),
     }
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **columns)  # type: ignore[arg-type]  # its other options are no column's names
 
 
 def load_denoiser(path: Path) -> CameraNoiseDenoiser:
@@ -47,7 +56,14 @@ def load_denoiser(path: Path) -> CameraNoiseDenoiser:
         try:
             with np.load(file, allow_pickle=False) as found:
                 if str(found["kind"]) == KIND:
-                    return _read({name: found[name] for name in found.files})
+                    columns = {name: found[name] for name in found.files}
+                    own = {
+                        name.removeprefix(ONE_MEAN): columns[name]
+                        for name in columns
+                        if name.startswith(ONE_MEAN)
+                    }
+                    denoiser, alone = _read(columns), _read(own) if own else None
+                    return replace(denoiser, without_cameras=alone)
         except (*UNREADABLE, zlib.error, zipfile.BadZipFile):
             pass
     raise InputError(f"{path} must hold a denoiser of this version, it does not; fit it anew")

@@ -137,17 +137,24 @@ def with_denoiser(model: ReIDModel, denoiser: CameraNoiseDenoiser, site: str = "
     Raises:
         ValueError: If an affine one is to be folded, and the network has no place for it.
     """
-    weight, mean = torch.from_numpy(denoiser.weight), torch.from_numpy(denoiser.mean)
     if denoiser.length is not None:
+        weight, mean = _map_of(denoiser)
         return fold_affine(model, weight / denoiser.length, -(weight @ mean))
     model = copy.deepcopy(model)
     cameras = tuple(sorted(denoiser.camera_means))
     model.spec = replace(model.spec, adapted=True, site=SiteSpec(cameras, site) if cameras else None)
     layer = EmbeddingDenoiser(model.dim, cameras)
-    means = {camera: torch.from_numpy(own) for camera, own in denoiser.camera_means.items()}
-    layer.set(weight, mean, means)
+    layer.set(*_map_of(denoiser.without_cameras or denoiser))
+    if cameras:
+        means = {camera: torch.from_numpy(own) for camera, own in denoiser.camera_means.items()}
+        layer.set_cameras(*_map_of(denoiser), means)
     model.embedding_denoiser = layer.to(next(model.parameters()))
     return model
+
+
+def _map_of(denoiser: CameraNoiseDenoiser) -> tuple[Tensor, Tensor]:
+    """A and mu."""
+    return torch.from_numpy(denoiser.weight), torch.from_numpy(denoiser.mean)
 
 
 def _is_tried(model: ReIDModel, features: FeatureSet, settings: AdaptSettings, familiar: bool) -> bool:

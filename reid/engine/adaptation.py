@@ -114,6 +114,11 @@ class Adaptation:
         if self.choice.denoiser is not None:
             where = "folded into the network's layers" if self.is_folded else "one linear layer behind it"
             lines.append(f"in the checkpoint: {where}")
+        if self.model.spec.site is not None:
+            lines.append(
+                "embed(images, camids) takes each camera's own mean; where no cameras are told, a second map"
+                " with one mean is taken"
+            )
         lines.append(f"{self.seconds:.1f} s after the features")
         return "\n".join(lines)
 

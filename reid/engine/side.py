@@ -45,7 +45,7 @@ def log_unknown(table: SideSpec | SiteSpec | None, dataset: str, records: Record
         return
     what, instead = "side information is", "the mean embedding"
     if isinstance(table, SiteSpec):
-        what, instead = "the adaptation's means are", "the mean of all cameras"
+        what, instead = "the adaptation's means are", "one mean for all"
     if not knows_cameras_of(table, dataset):
         logger.warning("%s of the cameras of %s: images of %s take %s", what, table.dataset, dataset, instead)
         return

@@ -1,5 +1,6 @@
 """The images of a site: what a model is adapted to, and where there are labels evaluated on."""
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from reid.evaluation import (
 from reid.models import Header, ReIDModel
 from reid.models.training import Training
 
-BEFORE, AFTER = "before", "adapted"
+BEFORE, AFTER, UNTOLD = "before", "adapted", "adapted, cameras not told"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,28 +26,32 @@ class BeforeAfter:
     """A model before and after, on the same test images.
 
     Args:
-        before: Its figures as it came.
-        after: Its figures adapted.
-        interval: Of the difference in mAP.
-        protocols: Of the two.
+        results: By row: before, adapted, and where cameras have means adapted without being told them.
+        gains: Each row's mAP less that of before, with its interval; none for before.
+        protocols: Of each row.
     """
 
-    before: EvaluationResult
-    after: EvaluationResult
-    interval: Interval
-    protocols: tuple[str, str]
+    results: dict[str, EvaluationResult]
+    gains: dict[str, Interval]
+    protocols: dict[str, str]
 
     def as_text(self) -> str:
         """The table for reading, then what it must be read with."""
-        rows = [[BEFORE, *figure_cells(self.before)], [AFTER, *figure_cells(self.after)]]
-        table = format_table(["model", *FIGURES], rows)
-        return "\n".join([table, self.interval.describe(), f"protocol: {self.protocols[1]}"])
+        rows = [
+            [name, *figure_cells(result), self.gains[name].in_points() if name in self.gains else ""]
+            for name, result in self.results.items()
+        ]
+        table = format_table(["model", *FIGURES, f"mAP less {BEFORE}"], rows)
+        return "\n".join([table, self.gains[AFTER].describe(), f"protocol: {self.protocols[AFTER]}"])
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines: metrics as fractions."""
-        rows = zip((BEFORE, AFTER), (self.before, self.after), self.protocols, strict=True)
-        models = {name: result.as_dict() | {"protocol": protocol} for name, result, protocol in rows}
-        return {"models": models, "mAP_difference": self.interval._asdict()}
+        models = {
+            name: result.as_dict() | {"protocol": self.protocols[name]}
+            for name, result in self.results.items()
+        }
+        differences = {name: gain._asdict() for name, gain in self.gains.items()}
+        return {"models": models, "mAP_difference": differences[AFTER], "mAP_differences": differences}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +76,20 @@ class Site:
         """
         if self.evaluator is None:
             raise ValueError("the site has no query and gallery images")
-        models = (before, adaptation.model)
-        results = [self.evaluator.evaluate(self.evaluator.extract(model)) for model in models]
-        words = self.evaluator.protocol(before).describe()
+        evaluator, after = self.evaluator, adaptation.model
+        models = {BEFORE: before, AFTER: after}
+        if after.spec.site is not None:
+            models[UNTOLD] = _without_cameras(after)
+        results = {name: evaluator.evaluate(evaluator.extract(model)) for name, model in models.items()}
+        words = evaluator.protocol(before).describe()
         labels = "tracklets as the only labels" if adaptation.pairs == "tracklets" else "no labels"
         adapted = f"{words}, adapted to {self.images.title} train ({adaptation.num_images} images, {labels})"
-        interval = bootstrap_difference(results[0], results[1])
-        return BeforeAfter(results[0], results[1], interval, (words, adapted))
+        gains = {
+            name: bootstrap_difference(results[BEFORE], result)
+            for name, result in results.items()
+            if name != BEFORE
+        }
+        return BeforeAfter(results, gains, {name: words if name == BEFORE else adapted for name in results})
 
     def header_of(self, adaptation: Adaptation) -> Header:
         """The header of the adapted model's checkpoint."""
@@ -94,3 +106,10 @@ class Site:
             before=self.header.training,
         )
         return replace(self.header, model=adaptation.model.spec, training=training)
+
+
+def _without_cameras(model: ReIDModel) -> ReIDModel:
+    """The same weights, which are told no camera of the site."""
+    untold = copy.copy(model)
+    untold.spec = replace(model.spec, site=None)
+    return untold

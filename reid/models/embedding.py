@@ -14,9 +14,12 @@ class EmbeddingDenoiser(nn.Linear):
 
         y = A (x / |x| - mu) = W x / |x| + b        W = A,  b = -A mu
 
-    With a mean per camera an image of camera c takes b_c = -A mu_c in place of b; one of another camera, or
-    of none, takes b. The normalisation comes first, so this folds into no layer before it. D^2 + D numbers,
-    and D more a camera: under 0.1 % of a ViT-S's work.
+    With a mean per camera there is a second map, A_c for images whose cameras are told:
+
+        y = A_c (x / |x| - mu_c)        of a camera c that is not known mu_c = mu
+
+    The normalisation comes first, so this folds into no layer before it. D^2 + D numbers, and with means per
+    camera D^2 more and D a camera: under 0.1 % of a ViT-S's work.
 
     Args:
         dim: Feature width D.
@@ -24,34 +27,50 @@ class EmbeddingDenoiser(nn.Linear):
     """
 
     cameras: Tensor
+    camera_weight: Tensor | None
     camera_bias: Tensor | None
 
     def __init__(self, dim: int, cameras: Sequence[int] = ()) -> None:
         super().__init__(dim, dim)
         # Of the spec, not of the weights.
         self.register_buffer("cameras", torch.tensor(cameras, dtype=torch.long), persistent=False)
-        self.register_buffer("camera_bias", torch.zeros(len(cameras), dim) if cameras else None)
+        self.register_buffer("camera_weight", torch.zeros(dim, dim) if cameras else None)
+        self.register_buffer("camera_bias", torch.zeros(len(cameras) + 1, dim) if cameras else None)
 
     @torch.no_grad()
-    def set(self, weight: Tensor, mean: Tensor, camera_means: Mapping[int, Tensor] | None = None) -> None:
-        """Take A (D, D), mu (D,) and, of every camera, mu_c (D,)."""
+    def set(self, weight: Tensor, mean: Tensor) -> None:
+        """Take A (D, D) and mu (D,)."""
         self.weight.copy_(weight)
         self.bias.copy_(-(weight.double() @ mean.double()))
-        if self.camera_bias is not None and camera_means is not None:
-            means = torch.stack([camera_means[int(camera)] for camera in self.cameras])  # (C, D)
-            self.camera_bias.copy_(-(means.double() @ weight.double().T))
+
+    @torch.no_grad()
+    def set_cameras(self, weight: Tensor, mean: Tensor, camera_means: Mapping[int, Tensor]) -> None:
+        """Take A_c (D, D), mu (D,) and, of every camera, mu_c (D,).
+
+        Raises:
+            ValueError: If the layer was built without cameras.
+        """
+        if self.camera_weight is None or self.camera_bias is None:
+            raise ValueError("the layer must be built with cameras to take their means, it has none")
+        means = torch.stack([*(camera_means[int(camera)] for camera in self.cameras), mean])  # (C + 1, D)
+        self.camera_weight.copy_(weight)
+        self.camera_bias.copy_(-(means.double() @ weight.double().T))
 
     def forward(self, input: Tensor, camids: Tensor | None = None) -> Tensor:
-        """Map features (B, D) of any length, with their cameras (B,), to (B, D); their length means nothing.
+        """Map features (B, D) of any length to (B, D); their length means nothing.
+
+        Args:
+            input: The features.
+            camids: (B,) int64 their cameras, -1 unknown; None where none is told.
 
         Raises:
             InputError: If there is not one whole number for each feature.
         """
         direction = F.normalize(input, dim=1)
-        if self.camera_bias is None or camids is None:
+        if camids is None or self.camera_weight is None or self.camera_bias is None:
             return super().forward(direction)
         # Of a graph that is being traced nothing is known yet.
         if isinstance(camids, Tensor) and isinstance(input, Tensor):
             check_numbers("camids", camids, len(input))
-        table = torch.cat([self.camera_bias, self.bias[None]])  # (C + 1, D)
-        return F.linear(direction, self.weight) + table[places_of(self.cameras, len(self.cameras), camids)]
+        places = places_of(self.cameras, len(self.cameras), camids)
+        return F.linear(direction, self.camera_weight) + self.camera_bias[places]
