@@ -87,6 +87,7 @@ def adapt(
     """
     if model.embedding_denoiser is not None or (header.training and header.training.stage == "adaptation"):
         raise InputError("the model was adapted before; adapt the one that it came from")
+    _check_means(model, site, settings.noise)
     model = model.to(device)
     features = _extract(model, site, device)
     familiar = is_familiar(model, header.training, site.title, _only_images(site.shuffled, device))
@@ -181,9 +182,20 @@ def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:
 
 
 def _has_other_cameras(model: ReIDModel, site: SiteImages) -> bool:
-    """Whether the model knows cameras, of another data set: it cannot be given those of the site too."""
+    """Whether the model knows cameras that may be another data set's: it is not given the site's too."""
     side = model.spec.side
-    return side is not None and not knows_cameras_of(side, site.name)
+    return side is not None and side.dataset != site.name
+
+
+def _check_means(model: ReIDModel, site: SiteImages, settings: NoiseSettings) -> None:
+    """Refuse before the work what :func:`adapt` would leave out silently."""
+    if settings.means == "camera" and settings.noise != "off" and _has_other_cameras(model, site):
+        assert model.spec.side is not None  # it knows cameras
+        whose = model.spec.side.dataset or "an unknown data set"
+        raise InputError(
+            f"a mean per camera needs a model without the cameras of another data set, this one embeds those"
+            f" of {whose}; set ADAPT.MEANS one"
+        )
 
 
 def _extract(model: ReIDModel, site: SiteImages, device: torch.device) -> FeatureSet:

@@ -94,21 +94,26 @@ def adapt_files(
     columns = (table.feats.numpy(), table.camids.numpy(), table.pids.numpy())
     choice = fit_noise(*columns, settings)
     seconds = time.perf_counter() - start
+    # All are denoised before the first is written: one that cannot be leaves nothing behind.
+    results = [_denoised(side, choice.denoiser) for side in sides]
     written = []
     if choice.denoiser is not None:
         save_denoiser(out, choice.denoiser)
         written.append(out)
-    for side, (_, target) in zip(sides, denoised, strict=True):
-        _write(side, target, choice.denoiser)
+    for side, table, (_, target) in zip(sides, results, denoised, strict=True):
+        paths = np.full(len(table), "") if side.paths is None else side.paths
+        write_features(target, table, paths, side.identities)
         written.append(target)
     count = len(np.unique(columns[1][columns[1] >= 0]))
-    return FileAdaptation(str(features), choice, settings.pairs, len(table), count, seconds, written)
+    return FileAdaptation(str(features), choice, settings.pairs, len(columns[0]), count, seconds, written)
 
 
-def _write(side: SavedFeatures, target: Path, denoiser: CameraNoiseDenoiser | None) -> None:
+def _denoised(side: SavedFeatures, denoiser: CameraNoiseDenoiser | None) -> FeatureSet:
     table = side.table
-    feats = table.feats
-    if denoiser is not None:
-        feats = torch.from_numpy(denoiser.apply(feats.numpy(), table.camids.numpy()))
-    paths = np.full(len(table), "") if side.paths is None else side.paths
-    write_features(target, FeatureSet(feats, table.pids, table.camids), paths, side.identities)
+    if denoiser is None:
+        return table
+    try:
+        feats = denoiser.apply(table.feats.numpy(), table.camids.numpy())
+    except InputError as error:
+        raise InputError(f"{side.source}: {error}") from error
+    return FeatureSet(torch.from_numpy(feats), table.pids, table.camids)

@@ -48,6 +48,9 @@ def choice_lines(choice: Choice, pairs: str, num_images: int, num_cameras: int) 
     ]
     how = "chosen without labels" if choice.candidates else "taken unjudged"
     lines.append(f"{how}: {choice.setting.describe()}")
+    known = len(denoiser.camera_means)
+    if choice.setting.mean_per_camera and known < num_cameras:
+        lines.append(f"{known} of {num_cameras} cameras have a mean of their own, the others too few images")
     return lines
 
 

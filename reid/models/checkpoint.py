@@ -119,7 +119,8 @@ def load_model(path: str | Path) -> ReIDModel:
 
     A checkpoint of this toolkit or a file of any known format (:mod:`reid.models.formats`), whose network and
     preparation of images are told by its keys. A model with side information also takes the cameras and
-    views of the images; without, it uses the mean of their embeddings.
+    views of the images; without, it uses the mean of their embeddings. One that was adapted with a mean per
+    camera likewise takes the cameras of the images that it was adapted to.
 
     Raises:
         InputError: As :func:`load_any`.
@@ -132,5 +133,11 @@ def load_model(path: str | Path) -> ReIDModel:
             path,
             len(side.cameras),
             len(side.views),
+        )
+    if model.spec.site is not None:
+        site = model.spec.site
+        logger.info(
+            "%s has means for %d cameras of %s; images of others, or of none, take the mean of all",
+            *(path, len(site.cameras), site.dataset),
         )
     return model

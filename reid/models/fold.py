@@ -50,8 +50,9 @@ def fold_affine(model: ReIDModel, matrix: Tensor, constant: Tensor) -> ReIDModel
     gain = neck.weight.double() / (variance.double() + neck.eps).sqrt()
     weight = matrix @ (gain[:, None] * layer.weight.double())
     shift = matrix @ (neck.bias.double() - gain * mean.double()) + constant
+    weight, shift = weight.to(layer.weight.dtype), shift.to(neck.bias.dtype)
     if not (weight.isfinite().all() and shift.isfinite().all()):
-        raise ValueError("the folded layer is not finite; the denoising has too large numbers")
+        raise ValueError("the folded layer must be finite, it is not; the denoising has too large numbers")
     layer.weight.copy_(weight)
     mean.zero_()
     variance.fill_(1 - neck.eps)

@@ -79,7 +79,7 @@ def test_images_without_a_camera_are_left_out_with_a_warning(offset, caplog, mon
 
 def test_no_camera_at_all_is_refused_with_what_to_do(offset):
     features, camids, pids = offset
-    with pytest.raises(InputError, match="no image has one; give them .a camid column., or set") as caught:
+    with pytest.raises(InputError, match=r"no image has one; give them \(a camid column\), or set") as caught:
         fit_noise(features, np.full_like(camids, -1), pids, NoiseSettings())
     assert "ADAPT.PAIRS neighbours" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -96,7 +96,7 @@ def test_tracklets_are_paired_with_the_usual_setting_and_no_camera_is_needed(off
 
 
 def test_neighbours_are_paired_with_the_usual_setting_or_the_given_one(offset):
-    features, camids, pids = offset
+    features = offset[0]
     choice = fit_noise(*offset, NoiseSettings(pairs="neighbours"))
     assert choice.setting == Setting()
     np.testing.assert_array_equal(choice.denoiser.weight, fit_camera_noise(features, None).weight)
