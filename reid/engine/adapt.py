@@ -85,7 +85,7 @@ def adapt(
     Raises:
         InputError: If the model was adapted before, an image cannot be read, or no pair is found.
     """
-    if model.embedding_denoiser is not None or (header.training and header.training.stage == "adaptation"):
+    if header.is_adapted:
         raise InputError("the model was adapted before; adapt the one that it came from")
     _check_means(model, site, settings.noise)
     model = model.to(device)

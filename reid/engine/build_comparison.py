@@ -88,7 +88,13 @@ def compare_files(cfg: CfgNode, files: ModelFiles, *, pictures: bool) -> Tested:
     evaluators = _evaluators(cfg, header)
     options = _inference(cfg)
     comparisons = {
-        name: compare(model, baseline, evaluator, is_fused=is_fused, final_only=final_only, options=options)
+        name: compare(
+            *(model, baseline, evaluator),
+            is_fused=is_fused,
+            is_adapted=header.is_adapted,
+            final_only=final_only,
+            options=options,
+        )
         for name, evaluator in evaluators.items()
     }
     lines = [*(comparison.as_text() for comparison in comparisons.values()), f"baseline: {source}"]

@@ -29,6 +29,7 @@ from reid.models import ReIDModel
 from reid.models.inference import InferenceOptions, prepare_for_inference
 
 BASELINE, UNFUSED, FUSED = "baseline", "+ DenoiseRep unfused", "+ DenoiseRep fused"
+ADAPTED = "adapted"
 FINAL_FEATURE = "+ DenoiseRep-"
 TIMED_IMAGES = 16
 FLAG_IMAGES = 128  # that the flags of inference are compared on
@@ -43,6 +44,7 @@ def compare(
     rounds: int = 9,
     *,
     is_fused: bool = False,
+    is_adapted: bool = False,
     final_only: ReIDModel | None = None,
     options: InferenceOptions | None = None,
 ) -> Comparison:
@@ -56,6 +58,7 @@ def compare(
         evaluator: Test images and protocol.
         rounds: Timed rounds; the models take turns in each.
         is_fused: Whether a model without denoisers was fused from one with them.
+        is_adapted: Whether a model without denoisers, fused or not, was adapted to a site.
         final_only: Another that denoises the final feature alone: the row DenoiseRep-, behind the baseline's.
         options: How all of them run; plainly by default.
 
@@ -70,10 +73,10 @@ def compare(
         models |= {UNFUSED: model, FUSED: fuse_denoisers(model)}
     elif denoisers_by_layer(model):
         models[FINAL_FEATURE] = model
-    elif is_fused:
+    elif is_fused and not is_adapted:
         models[FUSED] = model
     else:
-        models["model" if models else BASELINE] = model
+        models[ADAPTED if is_adapted else "model" if models else BASELINE] = model
     if final_only is not None:
         models.setdefault(FINAL_FEATURE, final_only)
     flags = options.describe()

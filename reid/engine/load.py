@@ -57,8 +57,7 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
         own, asked = asdict(header.preprocessing), asdict(build_preprocessing(cfg))
         changed = [f"{name} {own[name]} instead of {asked[name]}" for name in own if own[name] != asked[name]]
         logger.info("images are prepared as %s says: %s", path, ", ".join(changed))
-    adapted = header.model.adapted or (header.training and header.training.stage == "adaptation")
-    if adapted and header.model.neck_feat != cfg.TEST.NECK_FEAT:
+    if header.is_adapted and header.model.neck_feat != cfg.TEST.NECK_FEAT:
         raise InputError(
             f"{path} was adapted on the feature {header.model.neck_feat} the neck, TEST.NECK_FEAT is"
             f" {cfg.TEST.NECK_FEAT}; set TEST.NECK_FEAT {header.model.neck_feat}"

@@ -108,6 +108,12 @@ class Header:
         if self.state == "attached" and self.denoise is None:
             raise InputError("denoise must say how the denoisers are attached, got None")
 
+    @property
+    def is_adapted(self) -> bool:
+        """Whether the last that was done to the model was to adapt it to a site."""
+        is_last = self.training is not None and self.training.stage == "adaptation"
+        return self.model.adapted or is_last
+
     def as_json(self) -> str:
         """The header as JSON text."""
         return json.dumps({"format": FORMAT, **asdict(self)})
