@@ -170,9 +170,11 @@ class TrainingRun:
         spec = self.trainers["baseline" if stage.name == "baseline" else "denoise"]
         first_epoch = 1 + sum(len(stage.phases) for stage in self.stages[:index])
         options = (self.label_loss, self.device, spec, first_epoch, self.dataset, self.world)
-        trainer = Trainer(model, stage, self.loader, *options)
         if CLOSED_FORM in stage.phases and self.images is not None:
-            trainer = ClosedForm(self.folder.path / STATISTICS, model, stage, self.images, *options)
+            statistics = self.folder.path / STATISTICS
+            trainer: Trainer = ClosedForm(statistics, model, stage, self.images, *options)
+        else:
+            trainer = Trainer(model, stage, self.loader, *options)
         if state is not None:
             path = self.folder.path / LAST
             try:
