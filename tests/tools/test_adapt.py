@@ -113,6 +113,25 @@ def test_a_site_gives_a_checkpoint_a_table_and_figures(run, site, tmp_path):
     assert not (tmp_path / "twice.pth").exists()
 
 
+@pytest.mark.parametrize(
+    ("fold", "words_of_it"), [("True", "folded into the network's"), ("False", "behind it")]
+)
+def test_a_reduced_feature_behind_the_neck_folds_unless_told_not_to(run, site, tmp_path, fold, words_of_it):
+    torch.manual_seed(0)
+    spec = ModelSpec("vit_micro", (32, 32), 4, feat_dim=16, neck_feat="after")
+    model, out = ReIDModel(spec).eval(), tmp_path / "adapted.pth"
+    save_checkpoint(tmp_path / "reduced.pth", model, Header(spec, Preprocessing((32, 32), HALF, HALF)))
+    options = ["--weights", tmp_path / "reduced.pth", "ADAPT.NOISE", "on", "ADAPT.FOLD", fold]
+    result = run(*words(site, out, *options))
+    assert result.code == 0, result.err
+    assert words_of_it in result.out
+    adapted, header = load_checkpoint(out)
+    assert header.model.adapted is (fold == "False")
+    assert (list(adapted.state_dict()) == list(model.state_dict())) is (fold == "True")
+    again = run("--weights", out, *words(site, tmp_path / "twice.pth")[2:])
+    assert (again.code, "adapted before" in again.err) == (2, True)
+
+
 def test_without_cameras_pairs_are_any_neighbours(run, site, tmp_path):
     listing = site / "unknown.csv"
     names = sorted(path.relative_to(site) for path in (site / "data" / "bounding_box_train").glob("*.jpg"))
@@ -173,7 +192,7 @@ def test_features_of_any_project_are_denoised(run, tmp_path):
         (["ADAPT.FOLD", "1"], "ADAPT.FOLD"),
         (["ADAPT.MEANS", "camera", "ADAPT.PAIRS", "tracklets"], "pairs are tracklets; use one mean"),
         (["TEST.IMS_PER_BATCH", "0"], "TEST.IMS_PER_BATCH"),
-        (["MODEL.DEVICE", "tpu"], "DEVICE"),
+        (["MODEL.DEVICE", "tpu"], "the device must be auto, cpu"),
         (["--images", "nothing.csv"], "nothing.csv"),
         (["--features", "f.npz"], "name --weights and --images, or --features, with --denoise if you like"),
         (["--denoise", "a.npz", "b.npz"], "name --weights and --images, or --features"),
