@@ -23,8 +23,8 @@ from reid.adaptation import (
 from reid.adaptation.fit import NoiseSettings, Switch
 from reid.data import Batch, iterate
 from reid.engine.adaptation import Adaptation
-from reid.engine.familiar import is_familiar
-from reid.engine.side import knows_cameras_of
+from reid.engine.familiar import Inputs, is_familiar
+from reid.engine.side import knows_cameras_of, side_inputs
 from reid.evaluation import FeatureSet, extract_features
 from reid.models import Header, ReIDModel, SiteSpec
 from reid.models.embedding import EmbeddingDenoiser
@@ -90,7 +90,7 @@ def adapt(
     _check_means(model, site, settings.noise)
     model = model.to(device)
     features = _extract(model, site, device)
-    familiar = is_familiar(model, header.training, site.title, _only_images(site.shuffled, device))
+    familiar = is_familiar(model, header.training, site.title, _inputs(model, site, device))
     adapted, judgement = model, None
     if _is_tried(model, features, settings, familiar):
         candidate = reestimate_batchnorm(model, _only_images(site.shuffled, device))
@@ -201,6 +201,13 @@ def _check_means(model: ReIDModel, site: SiteImages, settings: NoiseSettings) ->
 def _extract(model: ReIDModel, site: SiteImages, device: torch.device) -> FeatureSet:
     batches, knows_cameras = iterate(site.ordered), knows_cameras_of(model.spec.side, site.name)
     return extract_features(model, batches, device, side_information=knows_cameras, total=len(site.ordered))
+
+
+def _inputs(model: ReIDModel, site: SiteImages, device: torch.device) -> Iterable[Inputs]:
+    is_known = knows_cameras_of(model.spec.side, site.name)
+    for batch in iterate(site.shuffled):
+        sides = side_inputs(batch, is_known)
+        yield [batch.images.to(device), *(side if side is None else side.to(device) for side in sides)]
 
 
 def _only_images(batches: DataLoader[Batch], device: torch.device) -> Iterable[Tensor]:

@@ -1,7 +1,7 @@
 """Whether images look like those that a model was trained on."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ logger = logging.getLogger(__name__)
 
 SURE = 0.5  # a probability that images of other people do not come near: their median is about 0.05
 MOST_IMAGES = 512
+Inputs = Sequence[Tensor | None]
 
 
-def is_familiar(model: ReIDModel, training: Training | None, title: str, batches: Iterable[Tensor]) -> bool:
+def is_familiar(model: ReIDModel, training: Training | None, title: str, batches: Iterable[Inputs]) -> bool:
     """Whether a site's images are those of the training, or look like them.
 
     They are where a training of the chain was on the data set of that title. They look like them where the
@@ -25,7 +26,8 @@ def is_familiar(model: ReIDModel, training: Training | None, title: str, batches
         model: Any; one without a classifier tells nothing.
         training: What its weights come from, as far as is known.
         title: Of the site's data set.
-        batches: Images (B, 3, H, W), where the model is; the first 512 are looked at.
+        batches: What the model is given: images (B, 3, H, W), then cameras and views where it knows them. The
+            first 512 images are looked at.
     """
     while training is not None:
         if training.dataset == title:
@@ -44,11 +46,11 @@ def is_familiar(model: ReIDModel, training: Training | None, title: str, batches
     return sure > SURE
 
 
-def _sureness(model: ReIDModel, batches: Iterable[Tensor]) -> float:
+def _sureness(model: ReIDModel, batches: Iterable[Inputs]) -> float:
     found: list[Tensor] = []
     with evaluation_mode(model), torch.inference_mode():
-        for images in batches:
-            logits = model(images).branches[0].logits
+        for inputs in batches:
+            logits = model(*inputs).branches[0].logits
             if logits is None:
                 return 0.0
             found.append(logits.softmax(1).amax(1).cpu())

@@ -6,17 +6,28 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from peers import SHARED
+from small import SIZE, draw_people
 
-from reid.data import write_synthetic_market
-from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, load_checkpoint, save_checkpoint
+from reid.adaptation import load_denoiser
+from reid.models import (
+    Header,
+    ModelSpec,
+    Preprocessing,
+    ReIDModel,
+    SiteSpec,
+    load_checkpoint,
+    save_checkpoint,
+)
 from reid.utils.cli import run_tool
 
 pytest.importorskip("faiss")
 ROOT = Path(__file__).parents[2]
 HALF = (0.5, 0.5, 0.5)
+EVALUATED = [*SIZE, "DATASETS.NAMES", "('market1501',)"]
 
 
 def tool(name):
@@ -44,47 +55,81 @@ def run(monkeypatch, capsys):
 def site(tmp_path_factory):
     """A drawn site, and a model with random weights."""
     folder = tmp_path_factory.mktemp("site")
-    write_synthetic_market(folder / "data", num_train_ids=16, num_test_ids=6, num_cameras=3)
+    draw_people(folder / "data", num_train_ids=12)
     torch.manual_seed(0)
-    spec = ModelSpec("resnet10", (64, 32), 4)
+    spec = ModelSpec("vit_micro", (32, 32), 4)
     model = ReIDModel(spec).eval()
-    save_checkpoint(folder / "model.pth", model, Header(spec, Preprocessing((64, 32), HALF, HALF)))
+    save_checkpoint(folder / "model.pth", model, Header(spec, Preprocessing((32, 32), HALF, HALF)))
     return folder
 
 
 def words(site, out, *more):
-    return [
-        "--weights",
-        site / "model.pth",
-        "--images",
-        "market1501",
-        "--root",
-        site / "data",
-        "--out",
-        out,
-        *more,
-    ]
+    paths = ["--weights", site / "model.pth", "--images", "market1501", "--root", site / "data", "--out", out]
+    return [*paths, "MODEL.DEVICE", "cpu", "DATALOADER.NUM_WORKERS", "0", *more]
+
+
+def test_help_says_what_it_is_for(run):
+    result = run("--help")
+    assert result.code == 0
+    for word in ("--weights", "--images", "--features", "--denoise", "--out", "ADAPT.K", "example:"):
+        assert word in result.out
 
 
 def test_a_site_gives_a_checkpoint_a_table_and_figures(run, site, tmp_path):
     out, figures = tmp_path / "adapted.pth", tmp_path / "figures.json"
-    result = run(*words(site, out, "--k", "3", "--batchnorm", "on", "--json", figures))
+    asked = ["ADAPT.NOISE", "on", "ADAPT.K", "3", "ADAPT.BATCHNORM", "off", "ADAPT.MEANS", "camera"]
+    result = run(*words(site, out, *asked, "--json", figures))
     assert result.code == 0, result.err
-    assert "BatchNorm statistics: re-estimated" in result.out
+    assert "BatchNorm statistics: as they were" in result.out
+    assert "in the checkpoint: one linear layer behind it" in result.out
     assert "95 % interval" in result.out
+    assert f"wrote {out}" in result.out
     header = load_checkpoint(out)[1]
     assert header.model.adapted
+    assert header.model.site == SiteSpec((0, 1), "market1501")
     assert header.training.stage == "adaptation"
     found = json.loads(figures.read_text())
-    assert (found["batchnorm"], found["denoised"]) == (True, True)
+    assert (found["batchnorm"], found["denoised"], found["folded"]) == (False, True, False)
+    assert (found["num_images"], found["num_cameras"]) == (48, 2)
     assert found["num_pairs"] > 0
-    assert found["chosen"] is None  # it was given
+    assert found["chosen"]["k"] == 3
+    assert found["chosen"]["mean_per_camera"] is True
+    assert [c["shrinkage"] for c in found["candidates"]] == [1, 3, 10]
     assert set(found["models"]) == {"before", "adapted"}
     assert "adapted to" in found["models"]["adapted"]["protocol"]
+
+    # tools/test.py computes the same figures, with the cameras of this set.
+    paths = ["--config", "demo.yml", "--weights", out, "--json", tmp_path / "tested.json", "--no-pictures"]
+    same = ["MODEL.NAME", "vit_micro", "DATASETS.ROOT_DIR", site / "data", "OUTPUT_DIR", tmp_path / "run"]
+    tested = run(*paths, *same, "MODEL.DEVICE", "cpu", "DATALOADER.NUM_WORKERS", "0", *EVALUATED, name="test")
+    assert tested.code == 0, tested.err
+    (result,) = json.loads((tmp_path / "tested.json").read_text())["models"].values()
+    assert result["mAP"] == pytest.approx(found["models"]["adapted"]["mAP"], abs=1e-9)
+    assert "take the mean" not in tested.err
+
     again = run("--weights", out, *words(site, tmp_path / "twice.pth")[2:])
     assert again.code == 2
     assert "adapted before" in again.err
     assert not (tmp_path / "twice.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("fold", "words_of_it"), [("True", "folded into the network's"), ("False", "behind it")]
+)
+def test_a_reduced_feature_behind_the_neck_folds_unless_told_not_to(run, site, tmp_path, fold, words_of_it):
+    torch.manual_seed(0)
+    spec = ModelSpec("vit_micro", (32, 32), 4, feat_dim=16, neck_feat="after")
+    model, out = ReIDModel(spec).eval(), tmp_path / "adapted.pth"
+    save_checkpoint(tmp_path / "reduced.pth", model, Header(spec, Preprocessing((32, 32), HALF, HALF)))
+    options = ["--weights", tmp_path / "reduced.pth", "ADAPT.NOISE", "on", "ADAPT.FOLD", fold]
+    result = run(*words(site, out, *options))
+    assert result.code == 0, result.err
+    assert words_of_it in result.out
+    adapted, header = load_checkpoint(out)
+    assert header.model.adapted is (fold == "False")
+    assert (list(adapted.state_dict()) == list(model.state_dict())) is (fold == "True")
+    again = run("--weights", out, *words(site, tmp_path / "twice.pth")[2:])
+    assert (again.code, "adapted before" in again.err) == (2, True)
 
 
 def test_without_cameras_pairs_are_any_neighbours(run, site, tmp_path):
@@ -92,31 +137,83 @@ def test_without_cameras_pairs_are_any_neighbours(run, site, tmp_path):
     names = sorted(path.relative_to(site) for path in (site / "data" / "bounding_box_train").glob("*.jpg"))
     listing.write_text("path\n" + "".join(f"{name}\n" for name in names))
     options = ["--weights", site / "model.pth", "--images", listing, "--out", tmp_path / "a.pth"]
+    options += ["MODEL.DEVICE", "cpu", "DATALOADER.NUM_WORKERS", "0"]
     refused = run(*options)
     assert refused.code == 2
-    assert "needs the camera of every image" in refused.err
-    done = run(*options, "--no-cameras")
+    assert "no image has one; give them (a camid column)" in refused.err.splitlines()[-1]
+    assert not (tmp_path / "a.pth").exists()
+    done = run(*options, "ADAPT.PAIRS", "neighbours")
     assert done.code == 0, done.err
+    assert "pairs of any camera: about half of the gain" in done.out
     assert load_checkpoint(tmp_path / "a.pth")[1].model.adapted
+
+
+def test_features_of_any_project_are_denoised(run, tmp_path):
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(60, 8))
+    features = np.concatenate([people, people + rng.normal(size=people.shape) * (np.arange(8) < 2)])
+    camids, pids = np.repeat([0, 1], 60), np.tile(np.arange(60), 2)
+    for name, rows in (("site", slice(None)), ("query", slice(0, 60)), ("gallery", slice(60, 120))):
+        columns = {"features": features[rows].astype(np.float32), "pids": pids[rows], "camids": camids[rows]}
+        np.savez(tmp_path / f"{name}.npz", **columns)
+    out, figures = tmp_path / "denoiser.npz", tmp_path / "figures.json"
+    pairs = ["--denoise", tmp_path / "query.npz", tmp_path / "q.npz"]
+    pairs += ["--denoise", tmp_path / "gallery.npz", tmp_path / "g.npz"]
+    options = ["--features", tmp_path / "site.npz", "--out", out, *pairs, "--json", figures]
+    result = run(*options, "ADAPT.NOISE", "on")
+    assert result.code == 0, result.err
+    assert f"wrote {out}" in result.out
+    assert json.loads(figures.read_text())["denoised"] is True
+    denoiser = load_denoiser(out)
+    by_hand = {}
+    for source, target in (("query", "q"), ("gallery", "g")):
+        with np.load(tmp_path / f"{source}.npz") as before, np.load(tmp_path / f"{target}.npz") as after:
+            by_hand[source] = denoiser.apply(before["features"], before["camids"])
+            np.testing.assert_array_equal(after["features"], by_hand[source])
+    evaluated = run(
+        *("--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz", "--json", figures), name="evaluate"
+    )
+    assert evaluated.code == 0, evaluated.err
+    nearest = (by_hand["query"] @ by_hand["gallery"].T).argmax(axis=1)
+    assert f"{100 * np.mean(nearest == np.arange(60)):.1f}" in evaluated.out
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--k", "0"], "k = 0"),
-        (["--k", "100000000000"], "1 to 100 neighbours"),
-        (["--shrinkage", "0"], "above 0"),
-        (["--shrinkage", "nan"], "above 0"),
-        (["--batch-size", "0"], "at least 1"),
-        (["--device", "tpu"], "device"),
+        (["ADAPT.K", "-1"], "ADAPT.K"),
+        (["ADAPT.K", "101"], "ADAPT.K"),
+        (["ADAPT.SHRINKAGE", "-1"], "ADAPT.SHRINKAGE"),
+        (["ADAPT.SHRINKAGE", "nan"], "ADAPT.SHRINKAGE"),
+        (["ADAPT.PAIRS", "people"], "ADAPT.PAIRS must be one of 'cameras', 'tracklets', 'neighbours'"),
+        (["ADAPT.NOISE", "True"], "ADAPT.NOISE"),
+        (["ADAPT.MEANS", "both"], "ADAPT.MEANS must be one of 'auto', 'one', 'camera'"),
+        (["ADAPT.BATCHNORM", "yes"], "ADAPT.BATCHNORM must be one of"),
+        (["ADAPT.FOLD", "1"], "ADAPT.FOLD"),
+        (["ADAPT.MEANS", "camera", "ADAPT.PAIRS", "tracklets"], "pairs are tracklets; use one mean"),
+        (["TEST.IMS_PER_BATCH", "0"], "TEST.IMS_PER_BATCH"),
+        (["MODEL.DEVICE", "tpu"], "the device must be auto, cpu"),
         (["--images", "nothing.csv"], "nothing.csv"),
+        (["--features", "f.npz"], "name --weights and --images, or --features, with --denoise if you like"),
+        (["--denoise", "a.npz", "b.npz"], "name --weights and --images, or --features"),
+        (["--batchnorm", "on"], "unrecognized arguments"),
+        (["--config", "nothing.yml"], "nothing.yml"),
     ],
 )
-def test_wrong_input_is_one_line_and_nothing_is_written(run, site, tmp_path, more, message):
-    result = run(*words(site, tmp_path / "a.pth", "--batchnorm", "off", *more))
+def test_wrong_usage_is_one_line_and_nothing_is_written(run, site, tmp_path, more, message):
+    result = run(*words(site, tmp_path / "a.pth", *more))
     assert result.code == 2
-    assert message in result.err.splitlines()[-1]
+    (line,) = result.err.splitlines()
+    assert message in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", [[], ["--weights", "w.pth"], ["--images", "i.csv"]])
+def test_half_of_what_is_needed_is_refused(run, tmp_path, given):
+    result = run(*given, "--out", tmp_path / "a.pth")
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert "name --weights and --images, or --features" in result.err
 
 
 def test_neither_weights_nor_list_nor_output_are_overwritten(run, site, tmp_path):
