@@ -20,8 +20,8 @@ import torch
 from support import count, describe_device
 from torch.nn import functional as F
 
-from reid.adaptation import CameraNoiseDenoiser, NoiseSettings
-from reid.adaptation.camera_noise import inverse_root, normalise
+from reid.adaptation import Noise, NoiseSettings, whiten
+from reid.adaptation.scaling import normalise
 from reid.data import Records, ReIDDataset, Trial, iterate, load_dataset
 from reid.data.loaders import plain_loader, shuffled_loader
 from reid.denoise import (
@@ -158,7 +158,7 @@ def denoise_layers(bench: Bench, epochs: int) -> Rows:
     start = time.perf_counter()
     trained = train_denoisers(bench, PAPER, epochs)
     seconds = time.perf_counter() - start
-    add_fused(rows, f"the paper's setting, {epochs} epochs of gradients", trained, seconds)
+    add_fused(rows, f"the paper's setting, by gradients ({epochs} epochs)", trained, seconds)
     solved = solve_denoisers(PAPER.attach(bench.model), statistics)
     add_fused(rows, "the paper's setting, closed form", solved, once)
     control = randomize_denoisers(PAPER.attach(bench.model), solved, 0)
@@ -226,10 +226,8 @@ def whiten_all(bench: Bench) -> ReIDModel:
     found = extract_features(bench.model, iterate(images), bench.device, total=len(images))
     unit = normalise(found.feats.numpy())
     covariance = np.cov(unit.astype(np.float64), rowvar=False, bias=True)
-    weight, spectrum = inverse_root(covariance, 3.0)
-    return with_denoiser(
-        bench.model, CameraNoiseDenoiser(weight, unit.mean(0, dtype=np.float64), {}, spectrum, len(unit))
-    )
+    noise = Noise(covariance, unit.mean(0, dtype=np.float64), {}, len(unit))
+    return with_denoiser(bench.model, whiten(noise))
 
 
 def adapt_halves(bench: Bench, number: int) -> list[dict[str, Any]]:

@@ -10,18 +10,17 @@ matching pairs (Mikolajczyk & Matas, 2007). A Wiener filter, which shrinks the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.adaptation.pairs import Features, Indices, cross_camera_pairs, mutual_pairs
-from reid.adaptation.tracklets import tracklet_pairs
+from reid.adaptation.noise import Noise, measure_noise
+from reid.adaptation.pairs import Features, Indices
+from reid.adaptation.scaling import CHUNK, scale
 from reid.utils import InputError
-
-CHUNK = 16384  # rows that are held in float64 at a time
-LEAST_OF_CAMERA = 10  # images; the mean of fewer is mostly their own features, and of one nothing is left
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,157 +83,37 @@ class CameraNoiseDenoiser:
 
 
 def fit_camera_noise(
-    features: Features,
-    camids: Indices | None,
-    *,
-    k: int = 2,
-    shrinkage: float = 3.0,
-    mean_per_camera: bool = False,
-    tracklets: Indices | None = None,
-    affine: bool = False,
+    features: Features, camids: Indices | None, *, shrinkage: float = 3.0, **options: Any
 ) -> CameraNoiseDenoiser:
     """Fit the map on unlabelled images.
 
     Args:
         features: (N, D) embeddings of any scale.
         camids: (N,) cameras; None pairs mutual neighbours of any camera, which gains about half as much.
-        k: Neighbours an image may be paired with; not read where there are tracklets.
         shrinkage: r, the share of the noise's mean variance that is added in every direction, above 0.
-        mean_per_camera: Whether each camera's own mean is subtracted; better where the cameras of all later
-            images are known. A camera of fewer than 10 images takes the mean of all.
-        tracklets: (N,) numbers of tracklets, -1 for none: images of one are paired, whatever their cameras.
-        affine: Whether embeddings are divided by one length, the root of their mean squared length, instead
-            of each by its own: then the map is affine in the embedding, and folds into a linear layer.
+        options: ``k``, ``mean_per_camera``, ``tracklets`` and ``affine`` of :func:`measure_noise`.
 
     Returns:
         The map; the same for the same images in any order, up to rounding.
 
     Raises:
-        InputError: If there are no pairs or all are identical, the cameras are fewer than two, a feature is
-            zero or not finite, or an option is out of range.
+        InputError: If all pairs are identical, r is not finite and above 0, or as :func:`measure_noise`.
     """
-    if not shrinkage > 0 or not np.isfinite(shrinkage):
-        raise InputError(f"the shrinkage r must be finite and above 0, got {shrinkage}; 3 is usual")
-    for name, numbers in (("camera", camids), ("tracklet", tracklets)):
-        if numbers is not None and len(numbers) != len(features):
-            raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
-    if camids is not None and tracklets is None and (count := len(np.unique(camids))) < 2:
-        raise InputError(
-            f"camera noise needs images of at least two cameras, got {count}; give the cameras, or pair"
-            " images without them (ADAPT.PAIRS neighbours, or tracklets)"
-        )
-    if mean_per_camera and camids is None:
-        raise InputError("a mean for each camera needs the images' cameras, got none; give them, or one mean")
-    unit = normalise(features)
-    length = _common_length(features) if affine else None
-    # The features whose noise is measured; pairs are found by direction in any case.
-    seen = unit if length is None else scale(features, length)
-    mean = seen.mean(axis=0, dtype=np.float64)
-    camera_means: dict[int, NDArray[np.float64]] = {}
-    if mean_per_camera and camids is not None:
-        camera_means = _camera_means(seen, camids)
-        for space in {id(unit): unit, id(seen): seen}.values():
-            _move_cameras(space, camids, camera_means)
-    if tracklets is not None:
-        pairs = tracklet_pairs(tracklets)
-    else:
-        pairs = mutual_pairs(unit, k) if camids is None else cross_camera_pairs(unit, camids, k)
-    if len(pairs) == 0:
-        raise InputError("no two images are among each other's nearest; give more images, or a larger k")
-    covariance = noise_covariance(seen, pairs)
-    weight, spectrum = inverse_root(covariance, shrinkage)
-    return CameraNoiseDenoiser(weight, mean, camera_means, spectrum, len(pairs), length)
+    return whiten(measure_noise(features, camids, **options), shrinkage)
 
 
-def _camera_means(features: Features, camids: Indices) -> dict[int, NDArray[np.float64]]:
-    """Of the cameras with images enough."""
-    cameras, counts = np.unique(camids, return_counts=True)
-    known = cameras[counts >= LEAST_OF_CAMERA]
-    return {int(c): features[camids == c].mean(axis=0, dtype=np.float64) for c in known}
-
-
-def _move_cameras(features: Features, camids: Indices, cameras: Iterable[int]) -> None:
-    """Shift, in place, the images of each camera so that their mean is that of all."""
-    mean = features.mean(axis=0, dtype=np.float64)
-    for camera in cameras:
-        rows = camids == camera
-        own = features[rows].mean(axis=0, dtype=np.float64)
-        features[rows] += (mean - own).astype(np.float32)
-
-
-def noise_covariance(features: Features, pairs: Indices) -> NDArray[np.float64]:
-    """S_n = mean over pairs (x_i - x_j)(x_i - x_j)^T / 2.
+def whiten(noise: Noise, shrinkage: float = 3.0) -> CameraNoiseDenoiser:
+    """The map that whitens what was measured.
 
     Args:
-        features: (N, D).
-        pairs: (P, 2) rows, P at least 1.
-
-    Returns:
-        (D, D) float64, symmetric.
-    """
-    total = np.zeros((features.shape[1], features.shape[1]))
-    for chunk in np.array_split(pairs, -(-len(pairs) // CHUNK)):
-        difference = features[chunk[:, 0]].astype(np.float64) - features[chunk[:, 1]]  # (B, D)
-        total += difference.T @ difference
-    return (total + total.T) / (4 * len(pairs))
-
-
-def normalise(features: Features) -> Features:
-    """Scale rows to unit length, as a new float32 array.
+        noise: It serves every shrinkage.
+        shrinkage: r, as in :func:`fit_camera_noise`.
 
     Raises:
-        InputError: If a row is zero or not finite.
+        InputError: If all pairs are identical, or r is not finite and above 0.
     """
-    return scale(features, None)
-
-
-def scale(features: Features, length: float | None, first_row: int = 0) -> Features:
-    """Divide rows by one length, or with None each by its own, as a new float32 array.
-
-    Args:
-        features: (N, D).
-        length: Above 0, or None.
-        first_row: What messages call the first row.
-
-    Raises:
-        InputError: If there is no row or no column, or a row is zero or not finite.
-    """
-    if features.ndim != 2 or features.size == 0:
-        raise InputError(f"features must be (N, D), N and D at least 1, got {features.shape}; give images")
-    with np.errstate(over="ignore"):  # infinity is refused below
-        scaled = np.array(features, np.float32)
-    for start in range(0, len(scaled), CHUNK):
-        rows = scaled[start : start + CHUNK]
-        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-        unusable = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
-        if len(unusable):
-            first, last = first_row + start, first_row + start + len(rows) - 1
-            raise InputError(
-                f"features must be finite and not zero, row {first + unusable[0]} is not ({len(unusable)} of"
-                f" rows {first} to {last}); leave such images out"
-            )
-        rows /= lengths if length is None else length
-    return scaled
-
-
-def _common_length(features: Features) -> float:
-    """Root of the mean squared length."""
-    total = sum(
-        float(np.square(features[start : start + CHUNK], dtype=np.float64).sum())
-        for start in range(0, len(features), CHUNK)
+    weight = noise.inverse_root(shrinkage)
+    spectrum = noise.spectrum[0][::-1].copy()
+    return CameraNoiseDenoiser(
+        weight, noise.mean, noise.camera_means, spectrum, noise.num_pairs, noise.length
     )
-    return (total / len(features)) ** 0.5
-
-
-def inverse_root(
-    covariance: NDArray[np.float64], shrinkage: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A, of mean eigenvalue 1 since a normalisation follows, and the eigenvalues of S_n."""
-    floor = shrinkage * np.trace(covariance) / len(covariance)
-    if not floor > 0:
-        raise InputError("all pairs are identical images: there is no noise to learn; give different images")
-    values, vectors = np.linalg.eigh(covariance)
-    values = values.clip(min=0)  # rounding may push a zero below
-    scale = (values + floor) ** -0.5
-    weight = (vectors * (scale / scale.mean())) @ vectors.T
-    return (weight + weight.T) / 2, values[::-1].copy()

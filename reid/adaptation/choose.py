@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.adaptation.camera_noise import CameraNoiseDenoiser, fit_camera_noise, normalise
+from reid.adaptation.camera_noise import CameraNoiseDenoiser, fit_camera_noise, whiten
+from reid.adaptation.noise import measure_noise
 from reid.adaptation.pairs import Features, Indices, cross_camera_pairs
 from reid.adaptation.reciprocity import reciprocity
+from reid.adaptation.scaling import normalise
 from reid.utils import InputError
 
 NEIGHBOURS = (2, 3)
@@ -208,22 +210,28 @@ def _judge_all(
     features, camids = features[rows], camids[rows]
     if min(half.sum(), (~half).sum()) < LEAST_IMAGES // 2:
         return []
-    untouched, found = [], [[] for _ in settings]  # type: ignore[var-annotated]
+    untouched: list[NDArray[np.float64]] = []
+    found: dict[Setting, list[NDArray[np.float64]]] = {setting: [] for setting in settings}
     for fitted in (half, ~half):
         held_out, cameras = features[~fitted], camids[~fitted]
         untouched.append(reciprocity(normalise(held_out), cameras))
-        for scores, setting in zip(found, settings, strict=True):
+        # One measurement serves every shrinkage.
+        for k, per_camera in dict.fromkeys((s.k, s.mean_per_camera) for s in settings):
+            options = {"k": k, "mean_per_camera": per_camera, "affine": affine}
             try:
-                denoiser = fit_camera_noise(features[fitted], camids[fitted], **vars(setting), affine=affine)
+                noise = measure_noise(features[fitted], camids[fitted], **options)  # type: ignore[arg-type]
+                maps = {s: whiten(noise, s.shrinkage) for s in _of(settings, k, per_camera)}
             except InputError:
                 # A half of one camera, or without a pair: the whole may still be fitted.
                 return []
-            scores.append(reciprocity(denoiser.apply(held_out, cameras), cameras))
+            for setting, denoiser in maps.items():
+                found[setting].append(reciprocity(denoiser.apply(held_out, cameras), cameras))
     before = np.concatenate(untouched)
-    return [
-        Candidate(setting, Judgement.of(before, np.concatenate(scores)))
-        for setting, scores in zip(settings, found, strict=True)
-    ]
+    return [Candidate(s, Judgement.of(before, np.concatenate(scores))) for s, scores in found.items()]
+
+
+def _of(settings: Sequence[Setting], k: int, per_camera: bool) -> list[Setting]:
+    return [s for s in settings if (s.k, s.mean_per_camera) == (k, per_camera)]
 
 
 def _groups(features: Features, camids: Indices) -> NDArray[np.int64]:

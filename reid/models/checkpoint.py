@@ -137,7 +137,8 @@ def load_model(path: str | Path) -> ReIDModel:
     if model.spec.site is not None:
         site = model.spec.site
         logger.info(
-            "%s has means for %d cameras of %s; images of others, or of none, take the mean of all",
+            "%s has means for %d cameras of %s, for embed(images, camids); images of others take the mean of"
+            " all, and without camids one mean serves",
             *(path, len(site.cameras), site.dataset),
         )
     return model

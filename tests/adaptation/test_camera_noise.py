@@ -3,30 +3,21 @@ import pytest
 from sites import site
 
 from reid.adaptation import CameraNoiseDenoiser, fit_camera_noise, noise_covariance
-from reid.adaptation.camera_noise import normalise
+from reid.adaptation.scaling import normalise
 from reid.utils import InputError
 
 pytest.importorskip("faiss")
+
+
+def chunk_by(monkeypatch, rows):
+    for module in ("camera_noise", "noise", "scaling"):
+        monkeypatch.setattr(f"reid.adaptation.{module}.CHUNK", rows)
 
 
 def rank1(features, camids, pids):
     query, gallery = camids == 0, camids == 1
     nearest = (features[query] @ features[gallery].T).argmax(axis=1)
     return np.mean(pids[gallery][nearest] == pids[query])
-
-
-def test_the_noise_of_two_pairs_by_hand():
-    features = np.array([[0, 0], [2, 0], [0, 1], [0, 3]], np.float32)
-    covariance = noise_covariance(features, np.array([[0, 1], [2, 3]]))
-    assert covariance.tolist() == [[1.0, 0.0], [0.0, 1.0]]  # (4 + 0) / 2 / 2 in each direction
-
-
-def test_the_noise_agrees_with_a_plain_loop_over_chunks(monkeypatch):
-    monkeypatch.setattr("reid.adaptation.camera_noise.CHUNK", 3)
-    rng = np.random.default_rng(1)
-    features, pairs = rng.normal(size=(9, 4)).astype(np.float32), rng.integers(0, 9, (10, 2))
-    loop = sum(np.outer(features[i] - features[j], features[i] - features[j]) / 2 for i, j in pairs) / 10
-    np.testing.assert_allclose(noise_covariance(features, pairs), loop, atol=1e-6)
 
 
 def test_weight_is_the_inverse_root_of_the_shrunk_noise():
@@ -117,7 +108,7 @@ def test_chunks_change_nothing(monkeypatch, options):
     features, camids, _ = site(ids=40)
     whole = fit_camera_noise(features, camids, **options)
     expected = whole.apply(features, camids)
-    monkeypatch.setattr("reid.adaptation.camera_noise.CHUNK", 7)
+    chunk_by(monkeypatch, 7)
     chunked = fit_camera_noise(features, camids, **options)
     np.testing.assert_allclose(chunked.weight, whole.weight, atol=1e-9)
     np.testing.assert_allclose(chunked.apply(features, camids), expected, atol=1e-6)
@@ -187,7 +178,7 @@ def test_degenerate_images_are_refused(change, message):
 
 
 def test_rows_are_named_as_they_were_given(monkeypatch):
-    monkeypatch.setattr("reid.adaptation.camera_noise.CHUNK", 7)
+    chunk_by(monkeypatch, 7)
     features, camids, _ = site(ids=10)
     fitted = fit_camera_noise(features, camids)
     features[[16, 17]] = 0

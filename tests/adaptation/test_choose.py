@@ -3,8 +3,8 @@ import pytest
 from sites import site
 
 from reid.adaptation import Candidate, Judgement, Setting, choose_camera_noise, fit_camera_noise, judge
-from reid.adaptation.camera_noise import normalise
 from reid.adaptation.choose import LEAST_IMAGES, _groups, _halves, pick
+from reid.adaptation.scaling import normalise
 from reid.utils import InputError
 
 pytest.importorskip("faiss")
@@ -213,3 +213,13 @@ def test_options_are_checked_where_they_are_judged_too():
 def test_settings_in_words():
     assert USUAL.describe() == "k = 2, r = 3, one mean"
     assert Setting(3, 0.5, True).describe() == "k = 3, r = 0.5, a mean per camera"
+
+
+def test_beside_means_of_cameras_there_is_the_map_with_one_mean():
+    features, camids, _ = site(ids=150)
+    options = {"neighbours": (2,), "shrinkages": (3.0,), "always": True}
+    told = choose_camera_noise(features, camids, means=(True,), **options).denoiser
+    alone = choose_camera_noise(features, camids, means=(False,), **options).denoiser
+    assert alone.without_cameras is None
+    np.testing.assert_array_equal(told.apply(features), alone.apply(features))
+    assert not np.allclose(told.apply(features, camids), alone.apply(features, camids))

@@ -1,5 +1,7 @@
 """A fitted denoiser through a file: bit for bit, and one line for whatever else the file holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sites import site
@@ -36,6 +38,14 @@ def test_a_loaded_denoiser_gives_the_same_features(tmp_path):
     save_denoiser(tmp_path / "d.npz", fitted)
     again = load_denoiser(tmp_path / "d.npz").apply(features, camids)
     np.testing.assert_array_equal(again, fitted.apply(features, camids))
+
+
+def test_the_map_for_features_without_cameras_comes_back_too(tmp_path):
+    alone = denoiser((), 0.3)
+    save_denoiser(tmp_path / "d.npz", replace(denoiser((3, 5)), without_cameras=alone))
+    loaded = load_denoiser(tmp_path / "d.npz").without_cameras
+    np.testing.assert_array_equal(loaded.weight, alone.weight)
+    assert (loaded.camera_means, loaded.length, loaded.without_cameras) == ({}, 0.3, None)
 
 
 def test_the_same_denoiser_gives_the_same_bytes(tmp_path):

@@ -238,10 +238,13 @@ def test_means_of_cameras_are_used_on_their_own_set_and_nowhere_else(people, tmp
     assert_same_directions(own.feats, denoiser.apply(feats, camids))
     assert_same_directions(other.extract(loaded).feats, denoiser.apply(feats))
     expected = (
-        "the adaptation's means are of the cameras of market1501: images of msmt17 take the mean of all"
+        "the adaptation's means are of the cameras of market1501: images of msmt17 take one mean for all"
     )
     assert expected in caplog.text
-    assert site.compare(model, found).after.as_dict() == same.evaluate(own).as_dict()
+    compared = site.compare(model, found)
+    assert compared.results["adapted"].as_dict() == same.evaluate(own).as_dict()
+    untold = compared.results["adapted, cameras not told"]
+    assert untold.as_dict() == other.evaluate(other.extract(loaded)).as_dict()
     assert table_of(loaded.spec) == SiteSpec((0, 1), "market1501")
 
 

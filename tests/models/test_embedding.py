@@ -54,31 +54,34 @@ CAMERAS = (7, 2**40, 0)
 
 
 def filled(cameras=CAMERAS, dim=5):
-    """A layer, and what was put into it: A, mu and mu_c."""
+    """A layer, and what was put into it: A, mu; A_c, mu and mu_c of its map of cameras."""
     torch.manual_seed(0)
     layer = EmbeddingDenoiser(dim, cameras)
-    weight, mean = torch.randn(dim, dim).double(), torch.randn(dim).double()
+    alone = (torch.randn(dim, dim).double(), torch.randn(dim).double())
+    told = (torch.randn(dim, dim).double(), torch.randn(dim).double())
     means = {camera: torch.randn(dim).double() for camera in cameras}
-    layer.set(weight, mean, means)
-    return layer, weight, mean, means
+    layer.set(*alone)
+    if cameras:
+        layer.set_cameras(*told, means)
+    return layer, alone, (*told, means)
 
 
-def oracle(features, camids, weight, mean, means):
+def oracle(features, camids, weight, mean, means=None):
     """One feature at a time, in float64."""
     rows = []
     for feature, camera in zip(features.double(), camids, strict=True):
-        own = means.get(camera, mean)
+        own = (means or {}).get(camera, mean)
         rows.append(weight @ (feature / feature.norm() - own))
     return torch.stack(rows)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
 def test_each_camera_takes_its_own_mean_and_others_that_of_all(dtype):
-    layer, *parts = filled()
+    layer, _, told = filled()
     features, camids = torch.randn(7, 5) * 9, [0, 7, 2**40, -1, 3, 7, 0]
     if dtype == torch.int32:
         camids = [number if number < 2**31 else 8 for number in camids]
-    expected = oracle(features, camids, *parts)
+    expected = oracle(features, camids, *told)
     torch.testing.assert_close(
         layer(features, torch.tensor(camids, dtype=dtype)).double(), expected, atol=1e-5, rtol=1e-5
     )
@@ -87,19 +90,21 @@ def test_each_camera_takes_its_own_mean_and_others_that_of_all(dtype):
     )
 
 
-def test_without_cameras_all_take_the_mean_of_all():
-    layer, *parts = filled()
+def test_where_no_cameras_are_told_the_map_with_one_mean_is_taken():
+    layer, alone, _ = filled()
     features = torch.randn(4, 5)
-    expected = oracle(features, 4 * [None], *parts).float()
+    expected = oracle(features, 4 * [None], *alone).float()
     torch.testing.assert_close(layer(features), expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(layer(features, torch.full((4,), -1)), layer(features))
+    assert not torch.allclose(layer(features, torch.full((4,), -1)), layer(features))
 
 
-def test_a_layer_without_cameras_reads_none():
+def test_a_layer_without_cameras_reads_none_and_takes_no_means():
     layer, *_ = filled(())
     features = torch.randn(2, 5)
     assert torch.equal(layer(features, torch.tensor([1, 2])), layer(features))
     assert layer.camera_bias is None
+    with pytest.raises(ValueError, match="must be built with cameras"):
+        layer.set_cameras(torch.eye(5), torch.zeros(5), {})
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_cameras_that_do_not_fit_are_refused(camids):
 
 
 def test_keys_and_devices():
-    assert set(filled()[0].state_dict()) == {"weight", "bias", "camera_bias"}
+    assert set(filled()[0].state_dict()) == {"weight", "bias", "camera_weight", "camera_bias"}
     assert set(filled(())[0].state_dict()) == {"weight", "bias"}
     layer = filled()[0].half()
     assert (layer.camera_bias.dtype, layer.cameras.dtype) == (torch.float16, torch.int64)
@@ -124,6 +129,7 @@ def adapted(cameras=CAMERAS, neck_feat="before"):
     site = SiteSpec(cameras, "mine") if cameras else None
     model = ReIDModel(replace(SPEC, adapted=True, site=site, neck_feat=neck_feat)).eval()
     if cameras:
+        torch.nn.init.normal_(model.embedding_denoiser.camera_weight)
         torch.nn.init.normal_(model.embedding_denoiser.camera_bias)
     return model
 
@@ -147,7 +153,8 @@ def test_a_loaded_model_says_whose_cameras_it_knows(tmp_path, caplog):
     with caplog.at_level("INFO", logger="reid"):
         load_model(path)
     assert (
-        "has means for 3 cameras of mine; images of others, or of none, take the mean of all" in caplog.text
+        "has means for 3 cameras of mine, for embed(images, camids); images of others take the mean of all,"
+        " and without camids one mean serves" in caplog.text
     )
 
 

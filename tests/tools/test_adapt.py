@@ -95,7 +95,8 @@ def test_a_site_gives_a_checkpoint_a_table_and_figures(run, site, tmp_path):
     assert found["chosen"]["k"] == 3
     assert found["chosen"]["mean_per_camera"] is True
     assert [c["shrinkage"] for c in found["candidates"]] == [1, 3, 10]
-    assert set(found["models"]) == {"before", "adapted"}
+    assert set(found["models"]) == {"before", "adapted", "adapted, cameras not told"}
+    assert set(found["mAP_differences"]) == {"adapted", "adapted, cameras not told"}
     assert "adapted to" in found["models"]["adapted"]["protocol"]
 
     # tools/test.py computes the same figures, with the cameras of this set.

@@ -1,0 +1,33 @@
+"""The noise between cameras: by hand, against a loop, and what serves every shrinkage."""
+
+import numpy as np
+import pytest
+from sites import site
+
+from reid.adaptation import fit_camera_noise, measure_noise, noise_covariance, whiten
+
+pytest.importorskip("faiss")
+
+
+def test_the_noise_of_two_pairs_by_hand():
+    features = np.array([[0, 0], [2, 0], [0, 1], [0, 3]], np.float32)
+    covariance = noise_covariance(features, np.array([[0, 1], [2, 3]]))
+    assert covariance.tolist() == [[1.0, 0.0], [0.0, 1.0]]  # (4 + 0) / 2 / 2 in each direction
+
+
+def test_the_noise_agrees_with_a_plain_loop_over_chunks(monkeypatch):
+    monkeypatch.setattr("reid.adaptation.noise.CHUNK", 3)
+    rng = np.random.default_rng(1)
+    features, pairs = rng.normal(size=(9, 4)).astype(np.float32), rng.integers(0, 9, (10, 2))
+    loop = sum(np.outer(features[i] - features[j], features[i] - features[j]) / 2 for i, j in pairs) / 10
+    np.testing.assert_allclose(noise_covariance(features, pairs), loop, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"mean_per_camera": True, "k": 3}, {"affine": True}])
+def test_one_measurement_serves_every_shrinkage(options):
+    features, camids, _ = site()
+    noise = measure_noise(features, camids, **options)
+    for shrinkage in (0.5, 3.0):
+        own = fit_camera_noise(features, camids, shrinkage=shrinkage, **options)
+        np.testing.assert_array_equal(whiten(noise, shrinkage).weight, own.weight)
+        np.testing.assert_array_equal(whiten(noise, shrinkage).noise_spectrum, own.noise_spectrum)
