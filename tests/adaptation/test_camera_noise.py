@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sites import site
 
-from reid.adaptation import CameraNoiseDenoiser, fit_camera_noise, noise_covariance
+from reid.adaptation import CameraNoiseDenoiser, cross_camera_pairs, fit_camera_noise, noise_covariance
 from reid.adaptation.scaling import normalise
 from reid.utils import InputError
 
@@ -125,6 +125,21 @@ def test_means_of_cameras_are_those_of_their_images(affine):
         np.testing.assert_allclose(mean, seen[camids == camera].mean(axis=0), atol=1e-6)
     denoised = (seen[80:] - fitted.camera_means[2]) @ fitted.weight
     np.testing.assert_allclose(fitted.apply(features, camids)[80:], normalise(denoised), atol=1e-5)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_pairs_and_noise_are_those_of_features_around_their_cameras_means(affine):
+    features, camids, _ = site(ids=40, cameras=3)
+    features[camids == 1] += 3.0 * np.eye(24, dtype=np.float32)[0]
+    fitted = fit_camera_noise(features, camids, mean_per_camera=True, affine=affine)
+    seen, unit = features / fitted.length if affine else normalise(features), normalise(features)
+    for camera in range(3):
+        for space in (seen, unit):
+            space[camids == camera] -= space[camids == camera].mean(axis=0)
+    pairs = cross_camera_pairs(unit, camids, 2)
+    spectrum = np.linalg.eigvalsh(noise_covariance(seen, pairs))[::-1]
+    assert fitted.num_pairs == len(pairs)
+    np.testing.assert_allclose(fitted.noise_spectrum, spectrum, atol=1e-7)
 
 
 def test_a_camera_of_few_images_takes_the_mean_of_all():

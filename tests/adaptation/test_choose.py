@@ -127,6 +127,7 @@ def test_the_usual_k_and_r_are_kept_unless_others_are_better_by_an_error():
     usual = candidate(USUAL, 0.1)
     assert pick([usual, near]) == USUAL
     assert pick([usual, far]) == far.setting
+    assert pick([usual, candidate(Setting(3, 1.0), 0.111)]) == Setting(3, 1.0)
     # The error is that of the best.
     assert pick([usual, candidate(Setting(3, 1.0), 0.2, error=0.15)]) == USUAL
 

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,16 @@ def test_the_names_of_cameras_do_not_matter():
 
 def test_one_camera_has_no_way():
     assert reciprocity(column(1.0, 2.0, 3.0), np.zeros(3, np.int64)).tolist() == [0, 0, 0]
+
+
+def test_an_image_whose_nearest_was_not_found_has_no_way(monkeypatch):
+    """Of many images the search misses some; the last one's list is not theirs."""
+    nearest = np.array([[-1, -1], [2, -1], [0, 1]])
+    found = (np.zeros((3, 2), np.float32), nearest)
+    module = sys.modules["reid.adaptation.reciprocity"]  # the package has a function of that name
+    monkeypatch.setattr(module, "cross_camera_neighbours", lambda *_: found)
+    monkeypatch.setattr(module, "DEPTH", 2)
+    assert reciprocity(column(0.0, 1.0, 2.0), np.array([0, 0, 1])).tolist() == [0, 0.5, 0]
 
 
 @pytest.mark.parametrize(("camids", "expected"), [([0, 1], [1, 1]), ([0, 0], [0, 0])])
