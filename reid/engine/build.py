@@ -81,6 +81,16 @@ def build_run(cfg: CfgNode, world: World = ALONE) -> TrainingRun:
         # Tried now, because it is needed only when the baseline has been trained.
         denoise.attach(model)
     preprocessing = build_preprocessing(cfg)
+    if (
+        start is not None
+        and not trains_backbone
+        and (changed := preprocessing.instead_of(start.preprocessing))
+    ):
+        logger.warning(
+            "images are prepared otherwise than %s were trained with (%s): set INPUT as they say, or features"
+            " suffer",
+            *(cfg.MODEL.PRETRAIN_PATH, changed),
+        )
     history = build_history(cfg, dataset, stages, start)
     facts = _run_facts(cfg, dataset, datasets, device) | {"processes": world.size}
     facts["digests"] = {"weights": digest(model.state_dict().values()), "images": _digest_of_data(datasets)}

@@ -1,7 +1,7 @@
 """Load what is to be compared: a model and the baseline that it came from."""
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -53,10 +53,8 @@ def load_for_test(cfg: CfgNode, path: Path) -> tuple[ReIDModel, Header]:
     logger.info(
         "%s holds %s; what else MODEL says of the network is not read", path, describe_model(header.model)
     )
-    if header.preprocessing != build_preprocessing(cfg):
-        own, asked = asdict(header.preprocessing), asdict(build_preprocessing(cfg))
-        changed = [f"{name} {own[name]} instead of {asked[name]}" for name in own if own[name] != asked[name]]
-        logger.info("images are prepared as %s says: %s", path, ", ".join(changed))
+    if changed := header.preprocessing.instead_of(build_preprocessing(cfg)):
+        logger.info("images are prepared as %s says: %s", path, changed)
     if header.is_adapted and header.model.neck_feat != cfg.TEST.NECK_FEAT:
         raise InputError(
             f"{path} was adapted on the feature {header.model.neck_feat} the neck, TEST.NECK_FEAT is"

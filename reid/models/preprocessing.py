@@ -1,7 +1,7 @@
 """How an image becomes a model's input, as a checkpoint keeps it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -42,6 +42,13 @@ class Preprocessing:
             raise InputError(f"mean must be three numbers in 0..1, got {self.mean}")
         if not all(MIN_STD <= value <= MAX_STD for value in self.std):
             raise InputError(f"std must be three numbers in {MIN_STD}..{MAX_STD}, got {self.std}")
+
+    def instead_of(self, other: "Preprocessing") -> str:
+        """What differs from another, in words; empty where nothing does."""
+        own, asked = asdict(self), asdict(other)
+        return ", ".join(
+            f"{name} {own[name]} instead of {asked[name]}" for name in own if own[name] != asked[name]
+        )
 
     def __call__(self, image: Image.Image | str | Path) -> Tensor:
         """Map an image or an image file of any size to (3, H, W) float32.

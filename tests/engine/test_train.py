@@ -1,6 +1,7 @@
 """Whole runs at toy size: training, its folder, resuming, and the comparison."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -320,6 +321,18 @@ def test_denoising_a_trained_model_needs_no_labels(finished, people, tmp_path):
     found = states(tmp_path / "run")
     for key, value in states(finished[1])["baseline.pth"].items():
         assert torch.equal(value, found["denoised.pth"][key])
+
+
+def test_weights_of_other_images_are_warned_of_where_they_are_not_trained(
+    finished, people, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
+    words = ("SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(finished[1] / "baseline.pth"))
+    build_run(small_config(people, tmp_path / "run", *words))
+    assert "prepared otherwise" not in caplog.text
+    build_run(small_config(people, tmp_path / "run", *words, "INPUT.PIXEL_MEAN", "[0.25, 0.5, 0.5]"))
+    assert "prepared otherwise than" in caplog.text
+    assert "(mean (0.25, 0.5, 0.5) instead of (0.5, 0.5, 0.5)): set INPUT as they say" in caplog.text
 
 
 @pytest.mark.parametrize(
