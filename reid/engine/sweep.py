@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
-import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -66,13 +65,10 @@ def build_fused(
     """The denoised model at the plain one's cost, and the mean over its layers of |W'-W|/|W|.
 
     Raises:
-        ValueError: If the denoisers cannot be attached, the statistics lack a layer or are no moments of
-            features, or a fused weight is not finite.
+        ValueError: If the denoisers cannot be attached, the statistics lack a layer or their rounding is
+            not small beside the noise, or a fused weight is not finite.
     """
-    try:
-        denoised = solve_denoisers(spec.attach(model), statistics)
-    except torch.linalg.LinAlgError as error:
-        raise ValueError(f"the statistics are no covariances: {error}; gather them anew") from error
+    denoised = solve_denoisers(spec.attach(model), statistics)
     fused = fuse_denoisers(denoised)
     return fused, mean(weight_change(denoised, fused).values())
 

@@ -132,13 +132,13 @@ def test_a_point_that_is_not_finite_is_a_row(model, statistics, evaluator, monke
     assert "finite" in point.fault
 
 
-def test_statistics_that_are_no_covariances_are_told(model, statistics):
+def test_statistics_that_are_no_covariances_are_a_row(model, statistics, evaluator):
     wrong = {
         name: Moments(moments.count, moments.mean, -10 * moments.scatter)
         for name, moments in statistics.items()
     }
-    with pytest.raises(ValueError, match="no covariances"):
-        build_fused(model, SPEC, wrong)
+    (point,) = sweep(model, [SPEC], wrong, {"people": evaluator}).points
+    assert "well above the rounding of its covariance" in point.fault
 
 
 def test_a_fault_of_the_untouched_model_stops_the_sweep(statistics, evaluator, model):
