@@ -146,8 +146,8 @@ def _check_rounding(name: str, signal: Tensor, noise: float) -> None:
     if is_seen or (SINGLE * high > noise + max(low, 0) and abs(low) > DOUBLE * high):
         raise ValueError(
             f"the noise 1 - abar_t at '{name or 'the model'}' must be well above the rounding of its"
-            f" covariance, got {noise:.1e} and eigenvalues of {low:.1e} to {high:.1e}; raise beta_start or t, scale the"
-            " features down, or gather float64 ones"
+            f" covariance, got {noise:.1e} and eigenvalues of {low:.1e} to {high:.1e}; raise beta_start or t,"
+            " scale the features down, or gather float64 ones"
         )
 
 
