@@ -236,7 +236,8 @@ def test_build_without_statistics_is_refused(run, weights, tmp_path):
         (["--beta-ends", "1e-9"], "betas must satisfy"),
         (["--t-rules", "deep"], "t_rule must be"),
         (["--targets", "nothing_here"], "no layer to denoise matches"),
-        (["--statistics", "nowhere.pt"], "nowhere.pt"),
+        (["--statistics", "nowhere.pt"], "nowhere.pt: no such file; name one, or leave --statistics out"),
+        (["--statistics", "."], "no such file; name one, or leave --statistics out to have them gathered"),
         (["--build", "out.pth", "--steps", "1"], "leave the lists out"),
         (["--build", "out.pth", "--all-combinations"], "leave the lists out"),
         (["DENOISE.STRENGTH", "3"], "DENOISE.STRENGTH must be in"),
@@ -256,6 +257,19 @@ def test_statistics_of_other_weights_are_neither_used_nor_written_over(run, weig
     assert_refused(run(weights, "--steps", "1"), "other weights", "name another OUTPUT_DIR")
     assert_refused(run(weights, "--steps", "1", "--statistics", path), "other weights")
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("folder", ["run", "out"])
+@pytest.mark.parametrize("option", ["--json", "--build"])
+def test_no_result_takes_the_place_of_statistics(run, weights, tmp_path, folder, option):
+    """Whether they are there yet or not, and whichever of them the sweep reads."""
+    path = tmp_path / folder / "statistics.pt"
+    assert_refused(run(weights, option, path), f"{path} is read or written already")
+    assert run(weights, "--steps", "1").code == 0
+    kept = (tmp_path / "out" / "statistics.pt").read_bytes()
+    (tmp_path / "run" / "statistics.pt").write_bytes(kept)
+    assert_refused(run(weights, option, path), f"{path} is read or written already")
+    assert path.read_bytes() == kept
 
 
 def test_neither_weights_nor_statistics_are_overwritten(run, weights, tmp_path):
