@@ -130,7 +130,8 @@ def sweep_files(
         combine: Likewise.
 
     Raises:
-        InputError: If a file cannot be used, no layer can be denoised, or there is nothing to evaluate on.
+        InputError: If a file cannot be used, no layer can be denoised, there is nothing to evaluate on, or no
+            setting could be measured.
     """
     build_reranking(cfg)  # refuses before anything is read
     model, header = load_plain(cfg, weights)
@@ -140,6 +141,11 @@ def sweep_files(
     evaluators = _evaluators(cfg, header)
     found, source = files.find(layers, lambda missing: _gather(cfg, model, header, missing))
     swept = sweep(model, specs, found, evaluators, _inference(cfg))
+    if not any(point.measured for point in swept.points):
+        raise InputError(
+            f"at least one setting must be measurable, none of {len(specs)} was; the first,"
+            f" {describe_denoise(specs[0])}: {swept.points[0].fault}"
+        )
     lines = [swept.as_text(), f"weights: {weights}; statistics: {source}"]
     for name in evaluators:
         if marks := swept.marks(name):

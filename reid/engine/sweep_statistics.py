@@ -87,8 +87,8 @@ class StatisticsFiles:
     def _read_if_there(self, path: Path) -> Statistics:
         if path == self.own and path.exists() and not path.is_file():
             raise InputError(
-                f"{path} must be a file of statistics, it is another thing; name another OUTPUT_DIR, or remove"
-                " it"
+                f"{path} must be a file of statistics, it is another thing; name another OUTPUT_DIR, or"
+                " remove it"
             )
         if not path.is_file():
             return {}
