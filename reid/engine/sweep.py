@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from reid.denoise import Moments, fuse_denoisers, solve_denoisers, weight_change
+from reid.engine.effects import mean_turn
 from reid.engine.evaluate import Evaluator
 from reid.engine.sweep_result import Measured, Point, Sweep
 from reid.evaluation import EvaluationResult, FeatureSet, bootstrap_difference
@@ -89,8 +89,8 @@ def _measure(
             features = _extract(fused, evaluator, options)
             result = evaluator.evaluate(features)
             plain, untouched = before[name]
-            cosine = float(F.cosine_similarity(features.feats, plain.feats).mean())
-            measured[name] = Measured(result, bootstrap_difference(untouched, result), cosine)
+            turn = mean_turn(features.feats, plain.feats)
+            measured[name] = Measured(result, bootstrap_difference(untouched, result), turn)
     except ValueError as error:
         return Point(spec, time.perf_counter() - start, None, {}, str(error))
     return Point(spec, time.perf_counter() - start, change, measured)
