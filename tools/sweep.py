@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reid.config import load_config
-from reid.engine.build_comparison import SWEEP, build_files, sweep_files
+from reid.engine.build_comparison import SWEEP, build_files, statistics_paths, sweep_files
 from reid.utils import check_output, say_once, setup_logging, write_json
 from reid.utils.cli import (
     SWEEP_LISTS,
@@ -47,7 +47,8 @@ def main(words: Sequence[str]) -> None:
         parser.error("--build writes the configuration's own setting: leave the lists out")
     lists |= {"targets": [(name,) for name in lists["targets"]]} if "targets" in lists else {}
     cfg = load_config(args.config, args.overrides)
-    inputs, made = (args.weights, args.statistics), args.build or Path(cfg.OUTPUT_DIR, SWEEP)
+    inputs = (args.weights, args.statistics, *statistics_paths(cfg, args.weights))
+    made = args.build or Path(cfg.OUTPUT_DIR, SWEEP)
     check_output(made, *inputs)
     if args.json:
         check_output(args.json, *inputs, made, to_stream=True)

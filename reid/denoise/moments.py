@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,12 +15,13 @@ class Moments:
     """The first two moments of a set of feature vectors, on the CPU in float64.
 
     Args:
-        count: Number of vectors n, at least 1.
+        count: Number of vectors n, in 1..2**63 - 1.
         mean: (d,) their mean mu.
         scatter: (d, d) sum of (x - mu)(x - mu)^T over them.
 
     Raises:
-        ValueError: If there are no vectors, the shapes disagree or a value is not finite.
+        ValueError: If there are no vectors, their number is no whole one, the shapes disagree, the numbers
+            are no float64 or a value is not finite.
     """
 
     count: int
@@ -27,10 +29,17 @@ class Moments:
     scatter: Tensor
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.mean.ndim != 1 or self.scatter.shape != 2 * self.mean.shape:
+        # bool is a whole number to isinstance; and what is larger has no place in a float64.
+        if type(self.count) is not int or not 1 <= self.count < 2**63:
             raise ValueError(
-                "moments need count >= 1, mean (d,) and scatter (d, d),"
-                f" got {self.count}, {tuple(self.mean.shape)} and {tuple(self.scatter.shape)}"
+                f"moments need a count that is a whole number in 1..2**63 - 1, got {reprlib.repr(self.count)}"
+            )
+        if self.mean.dtype != torch.float64 or self.scatter.dtype != torch.float64:
+            raise ValueError(f"moments must be float64, got {self.mean.dtype} and {self.scatter.dtype}")
+        if self.mean.ndim != 1 or self.scatter.shape != 2 * self.mean.shape:
+            raise ValueError(
+                "moments need mean (d,) and scatter (d, d),"
+                f" got {tuple(self.mean.shape)} and {tuple(self.scatter.shape)}"
             )
         if not (self.mean.isfinite().all() and self.scatter.isfinite().all()):
             raise ValueError("moments must be finite; the features are not")

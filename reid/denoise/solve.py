@@ -11,6 +11,10 @@ from reid.denoise.denoiser import Denoiser, denoisers_by_layer
 from reid.denoise.moments import Moments
 from reid.denoise.statistics import gather_statistics
 
+# Of the largest eigenvalue: what float32 products leave in the others, and more than float64 ones do.
+SINGLE, DOUBLE = 1e-8, 1e-12
+ROUNDED_SHARE = 0.1  # of the noise, what rounding may be seen to take away
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -39,7 +43,8 @@ def solve_denoisers(model: M, images_or_statistics: Tensor | Iterable[Tensor] | 
             other schedule and number of steps.
 
     Raises:
-        ValueError: If the statistics lack a layer or have another width, or the images cannot be used.
+        ValueError: If the statistics lack a layer or have another width, their rounding is not small
+            beside the noise, or the images cannot be used.
         RuntimeError: If a denoised layer did not run.
 
     Example:
@@ -62,11 +67,12 @@ def solve_in_place(model: nn.Module, statistics: Mapping[str, Moments]) -> dict[
         The :func:`loss_floor` of each layer, which comes with them.
 
     Raises:
-        ValueError: If the statistics lack a layer or have another width.
+        ValueError: If the statistics lack a layer or have another width, or their rounding is not small
+            beside the noise.
     """
     statistics, floors = _statistics(model, statistics), {}
     for name, denoiser in denoisers_by_layer(model).items():
-        weight, bias = _optimum(denoiser, statistics[name])
+        weight, bias = _optimum(name, denoiser, statistics[name])
         denoiser.weight.copy_(weight)
         if denoiser.bias is not None:
             denoiser.bias.copy_(bias)
@@ -80,11 +86,12 @@ def loss_floor(model: nn.Module, statistics: Mapping[str, Moments]) -> dict[str,
         1 - k trace(W_D*) / d
 
     Raises:
-        ValueError: If the statistics lack a layer or have another width.
+        ValueError: If the statistics lack a layer or have another width, or their rounding is not small
+            beside the noise.
     """
     statistics = _statistics(model, statistics)
     return {
-        name: _floor(denoiser, _optimum(denoiser, statistics[name])[0])
+        name: _floor(denoiser, _optimum(name, denoiser, statistics[name])[0])
         for name, denoiser in denoisers_by_layer(model).items()
     }
 
@@ -94,16 +101,54 @@ def _floor(denoiser: Denoiser, optimum: Tensor) -> float:
     return float(1 - k * optimum.trace() / len(optimum))
 
 
-def _optimum(denoiser: Denoiser, moments: Moments) -> tuple[Tensor, Tensor]:
+def _optimum(name: str, denoiser: Denoiser, moments: Moments) -> tuple[Tensor, Tensor]:
     """W_D* (d, d) and b_D* (d,), float64."""
     p, q, k = denoiser.schedule.mixing(denoiser.timesteps)
     mean = moments.mean
     # E[X_t X_t^T] without a constant to take the mean away, else the covariance.
     outer = p if denoiser.bias is None else p - q**2
     identity = torch.eye(len(mean), dtype=torch.float64)
-    matrix = p * moments.covariance + outer * torch.outer(mean, mean) + (1 - p) * identity
+    signal = p * moments.covariance
+    _check_rounding(name, signal, 1 - p)
+    matrix = signal + outer * torch.outer(mean, mean) + (1 - p) * identity
     weight = k * torch.cholesky_inverse(torch.linalg.cholesky(matrix))
     return weight, -q * weight @ mean
+
+
+def _check_rounding(name: str, signal: Tensor, noise: float) -> None:
+    """Refuse a covariance whose rounding would be taken for a part of the noise.
+
+    Of features S has no eigenvalue below 0. Sums of float32 products have some, of about -1e-8 of the
+    largest, and as many that are above 0 by chance. So with l, the lowest eigenvalue of p S, and L, its
+    largest,
+
+        l >= -0.1 (1 - p)      and      1e-8 L <= 1 - p + max(l, 0)
+
+    The second is not asked where the size of l is below 1e-12 L: such an eigenvalue is 0, of float64
+    products. Natural networks are far from both: of a ViT whose weights were drawn L is 50, l is -2e-7, and
+    1 - p at least 1e-4.
+
+    Args:
+        name: Of the layer.
+        signal: (d, d) p S.
+        noise: 1 - p.
+
+    Raises:
+        ValueError: If one does not hold.
+    """
+    identity = torch.eye(len(signal), dtype=torch.float64)
+    is_seen = int(torch.linalg.cholesky_ex(signal + ROUNDED_SHARE * noise * identity).info) != 0
+    # The trace is no less than L, so most layers need no eigenvalues.
+    if not is_seen and SINGLE * float(signal.trace()) <= noise:
+        return
+    values = torch.linalg.eigvalsh(signal)
+    low, high = float(values[0]), float(values[-1])
+    if is_seen or (SINGLE * high > noise + max(low, 0) and abs(low) > DOUBLE * high):
+        raise ValueError(
+            f"the noise 1 - abar_t at '{name or 'the model'}' must be well above the rounding of its"
+            f" covariance, got {noise:.1e} and eigenvalues of {low:.1e} to {high:.1e}; raise beta_start or t,"
+            " scale the features down, or gather float64 ones"
+        )
 
 
 def _statistics(

@@ -1,8 +1,10 @@
-"""Statistics in a file: half of each symmetric matrix, and what weights they are of."""
+"""Statistics in a file: half of each symmetric matrix, what weights they are of, and a digest of it all."""
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,11 +12,11 @@ from torch import Tensor
 from reid.denoise.moments import Moments
 from reid.denoise.outer import mirrored
 
-KIND = "reid.denoise statistics 2"
+KIND = "reid.denoise statistics 3"
 
 
 def save_statistics(statistics: Mapping[str, Moments], path: str | Path, of: str = "") -> None:
-    """Write statistics to a file, whole or not at all.
+    """Write statistics to a file, whole or not at all; the same ones are the same bytes.
 
     Args:
         statistics: By the names of the layers; of a scatter its upper triangle is kept, in float64.
@@ -31,7 +33,9 @@ def save_statistics(statistics: Mapping[str, Moments], path: str | Path, of: str
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
     try:
-        torch.save({"kind": KIND, "of": of, "layers": layers}, part)
+        # To an open file: given a name, torch would write it into the archive.
+        with part.open("wb") as file:
+            torch.save({"kind": KIND, "of": of, "layers": layers, "digest": _digest(of, layers)}, file)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -46,7 +50,7 @@ def load_statistics(path: str | Path, of: str | None = None) -> dict[str, Moment
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it holds anything else, or statistics of other weights.
+        ValueError: If it holds anything else, is damaged, or holds statistics of other weights.
     """
     written, statistics = _read(path)
     if of and written and written != of:
@@ -59,8 +63,9 @@ def load_statistics(path: str | Path, of: str | None = None) -> dict[str, Moment
 def _read(path: str | Path) -> tuple[str, dict[str, Moments]]:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        if content["kind"] == KIND and isinstance(content["of"], str):
-            return content["of"], {name: _moments(**parts) for name, parts in content["layers"].items()}
+        of, layers = content["of"], content["layers"]
+        if content["kind"] == KIND and isinstance(of, str) and content["digest"] == _digest(of, layers):
+            return of, {name: _moments(**parts) for name, parts in layers.items()}
     # What torch raises on damaged files, and what comes of a file of another shape.
     except (
         pickle.UnpicklingError,
@@ -70,9 +75,22 @@ def _read(path: str | Path) -> tuple[str, dict[str, Moments]]:
         TypeError,
         AttributeError,
         ValueError,
+        ArithmeticError,
+        AssertionError,
     ):
         pass
-    raise ValueError(f"{path} holds no statistics of this version; gather them anew")
+    raise ValueError(f"{path} holds no statistics of this version, or is damaged; gather them anew")
+
+
+def _digest(of: str, layers: Mapping[str, Mapping[str, Any]]) -> str:
+    """SHA-256 over the names, the counts and the bytes of the tensors, in their order."""
+    found = hashlib.sha256(repr(of).encode())
+    for name, parts in layers.items():
+        mean, upper = parts["mean"], parts["upper"]
+        found.update(repr((name, parts["count"], mean.dtype, mean.shape, upper.dtype, upper.shape)).encode())
+        for values in (mean, upper):
+            found.update(values.contiguous().numpy().data)
+    return found.hexdigest()
 
 
 def _upper(matrix: Tensor) -> Tensor:
@@ -82,7 +100,8 @@ def _upper(matrix: Tensor) -> Tensor:
 
 
 def _moments(count: int, mean: Tensor, upper: Tensor) -> Moments:
-    scatter = mean.new_zeros(len(mean), len(mean))
+    # In the triangle's own dtype, which Moments checks.
+    scatter = upper.new_zeros(len(mean), len(mean))
     rows, columns = torch.triu_indices(len(mean), len(mean))
     scatter[rows, columns] = upper
     return Moments(count, mean, mirrored(scatter))

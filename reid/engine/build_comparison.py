@@ -36,7 +36,7 @@ from reid.models import DenoiseSpec, Header, ReIDModel, save_checkpoint
 from reid.models.build import build_denoise_spec
 from reid.models.inference import InferenceOptions
 from reid.models.words import denoise_keys, describe_denoise
-from reid.utils import InputError, check_output, pick_device, refresh_interval
+from reid.utils import InputError, pick_device, refresh_interval
 
 REPORT, SWEEP = "report.html", "sweep.png"
 
@@ -130,7 +130,8 @@ def sweep_files(
         combine: Likewise.
 
     Raises:
-        InputError: If a file cannot be used, no layer can be denoised, or there is nothing to evaluate on.
+        InputError: If a file cannot be used, no layer can be denoised, there is nothing to evaluate on, or no
+            setting could be measured.
     """
     build_reranking(cfg)  # refuses before anything is read
     model, header = load_plain(cfg, weights)
@@ -140,6 +141,11 @@ def sweep_files(
     evaluators = _evaluators(cfg, header)
     found, source = files.find(layers, lambda missing: _gather(cfg, model, header, missing))
     swept = sweep(model, specs, found, evaluators, _inference(cfg))
+    if not any(point.measured for point in swept.points):
+        raise InputError(
+            f"at least one setting must be measurable, none of {len(specs)} was; the first,"
+            f" {describe_denoise(specs[0])}: {swept.points[0].fault}"
+        )
     lines = [swept.as_text(), f"weights: {weights}; statistics: {source}"]
     for name in evaluators:
         if marks := swept.marks(name):
@@ -166,7 +172,6 @@ def build_files(cfg: CfgNode, weights: Path, statistics: Path | None, out: Path)
     model, header = load_plain(cfg, weights)
     spec = build_denoise_spec(cfg)
     found, source = _statistics_files(cfg, weights, statistics, model).find(layers_of(model, spec.targets))
-    check_output(out, source)
     try:
         fused, change = build_fused(model, spec, found)
     except ValueError as error:
@@ -196,9 +201,13 @@ def _folder(cfg: CfgNode, name: str, number: int) -> Path:
     return Path(cfg.OUTPUT_DIR, re.sub(r"[^\w.-]+", "_", name) if number > 1 else "")
 
 
+def statistics_paths(cfg: CfgNode, weights: Path) -> tuple[Path, Path]:
+    """Where statistics may be that no option names: beside the weights, and in ``OUTPUT_DIR``."""
+    return weights.with_name(STATISTICS), Path(cfg.OUTPUT_DIR, STATISTICS)
+
+
 def _statistics_files(cfg: CfgNode, weights: Path, named: Path | None, model: ReIDModel) -> StatisticsFiles:
-    own = Path(cfg.OUTPUT_DIR, STATISTICS)
-    return StatisticsFiles(named, weights.with_name(STATISTICS), own, weights_key(model))
+    return StatisticsFiles(named, *statistics_paths(cfg, weights), weights_key(model))
 
 
 def _gather(cfg: CfgNode, model: ReIDModel, header: Header, layers: list[str]) -> Mapping[str, Moments]:

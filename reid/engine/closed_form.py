@@ -27,6 +27,8 @@ from reid.engine.trainer import Trainer
 from reid.models import ReIDModel
 from reid.utils import InputError, digest, write_atomically
 
+FINITE = "start from weights whose features are finite"
+
 logger = logging.getLogger(__name__)
 
 
@@ -72,8 +74,13 @@ class ClosedForm(Trainer):
         return {**names, "loss": floor, **speed}
 
     def solve(self, statistics: dict[str, Moments]) -> dict[str, float]:
-        """Set the model's denoisers to the optimum; the floor of each layer's loss."""
-        return solve_in_place(self.model, statistics)
+        """Set the model's denoisers to the optimum; the floor of each layer's loss.
+
+        Raises:
+            InputError: If the rounding of the statistics is not small beside the noise.
+        """
+        with _refusing("DENOISE.BETA_START and DENOISE.T_RULE set the noise"):
+            return solve_in_place(self.model, statistics)
 
     def rehearse(self, batches: Iterable[Batch], learns: bool = True) -> Iterator[dict[str, float]]:
         """Take given batches as most batches of the pass are taken; :meth:`finish_rehearsal` follows.
@@ -98,10 +105,11 @@ class ClosedForm(Trainer):
         """Solve the denoisers from what the rehearsal has seen.
 
         Raises:
-            InputError: If a feature was not finite.
+            InputError: If a feature was not finite, or as :meth:`solve`.
         """
-        with _refusing():
-            self.solve({name: recorder.moments() for name, recorder in self.rehearsed.items()})
+        with _refusing(FINITE):
+            statistics = {name: recorder.moments() for name, recorder in self.rehearsed.items()}
+        self.solve(statistics)
 
     def count_bytes(self) -> int:
         """Of the file of statistics, about."""
@@ -143,7 +151,7 @@ def gather(
                 bar.set_postfix({"images/s": f"{speed:.1f}"}, refresh=False)
                 bar.update()
 
-    with _refusing():
+    with _refusing(FINITE):
         own = gather_statistics(model, arguments()) if len(loader) else {}
     merged = {}
     # Layer by layer: what all processes know of one layer must find room, not all of it at once.
@@ -180,11 +188,11 @@ def _count_images(loader: DataLoader) -> int:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
-    """What cannot be a feature of an image is wrong input."""
+def _refusing(advice: str) -> Iterator[None]:
+    """What no denoiser can be solved from is wrong input; ``advice`` ends its line."""
     try:
         yield
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{error}; start from weights whose features are finite") from error
+        raise InputError(f"{error}; {advice}") from error

@@ -4,11 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
-import torch
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from reid.denoise import Moments, fuse_denoisers, solve_denoisers, weight_change
+from reid.engine.effects import mean_turn
 from reid.engine.evaluate import Evaluator
 from reid.engine.sweep_result import Measured, Point, Sweep
 from reid.evaluation import EvaluationResult, FeatureSet, bootstrap_difference
@@ -66,13 +65,10 @@ def build_fused(
     """The denoised model at the plain one's cost, and the mean over its layers of |W'-W|/|W|.
 
     Raises:
-        ValueError: If the denoisers cannot be attached, the statistics lack a layer or are no moments of
-            features, or a fused weight is not finite.
+        ValueError: If the denoisers cannot be attached, the statistics lack a layer or their rounding is
+            not small beside the noise, or a fused weight is not finite.
     """
-    try:
-        denoised = solve_denoisers(spec.attach(model), statistics)
-    except torch.linalg.LinAlgError as error:
-        raise ValueError(f"the statistics are no covariances: {error}; gather them anew") from error
+    denoised = solve_denoisers(spec.attach(model), statistics)
     fused = fuse_denoisers(denoised)
     return fused, mean(weight_change(denoised, fused).values())
 
@@ -93,8 +89,8 @@ def _measure(
             features = _extract(fused, evaluator, options)
             result = evaluator.evaluate(features)
             plain, untouched = before[name]
-            cosine = float(F.cosine_similarity(features.feats, plain.feats).mean())
-            measured[name] = Measured(result, bootstrap_difference(untouched, result), cosine)
+            turn = mean_turn(features.feats, plain.feats)
+            measured[name] = Measured(result, bootstrap_difference(untouched, result), turn)
     except ValueError as error:
         return Point(spec, time.perf_counter() - start, None, {}, str(error))
     return Point(spec, time.perf_counter() - start, change, measured)

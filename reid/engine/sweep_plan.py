@@ -8,6 +8,7 @@ from typing import Any
 from reid.denoise import denoised_layers
 from reid.denoise.targets import NAMED_SETS
 from reid.models import DenoiseSpec, ReIDModel
+from reid.models.feature import FEATURE
 from reid.utils import InputError
 
 # What varies where no list is given, by the fields of a setting; beside the named sets of layers.
@@ -71,7 +72,8 @@ def plan_sweep(
         known: Layers that usual sets must be of; None allows all.
 
     Raises:
-        InputError: If no layer could be denoised, or as :func:`plan_points`.
+        InputError: If no layer could be denoised, the final feature is one of the targets, or as
+            :func:`plan_points`.
     """
     if not lists:
         sets = named_sets(model)
@@ -82,11 +84,16 @@ def plan_sweep(
     own = with_layers(own, model, lists.get("targets", ()))
     specs = plan_points(own, lists, combine=combine)
     layers: list[str] = []
+    faults = []
     for targets in dict.fromkeys(spec.targets for spec in specs):
         try:
             layers += layers_of(model, targets)
-        except InputError:  # their rows say so
-            continue
+        except InputError as error:  # their rows say so, beside those of others
+            if FEATURE in targets:
+                raise
+            faults.append(error)
+    if not layers:
+        raise faults[0]
     return specs, list(dict.fromkeys(layers))
 
 
@@ -100,8 +107,8 @@ def layers_of(model: ReIDModel, targets: tuple[str, ...]) -> tuple[str, ...]:
     spec = DenoiseSpec(targets, t_rule="1")  # which any number of layers can have
     if not spec.is_fusable:
         raise InputError(
-            f"the targets must be layers, which their denoisers fold into, got {' '.join(targets)}; name mlp,"
-            " attn, conv, all or a regular expression"
+            f"the targets must be layers, which their denoisers fold into, got {' '.join(targets)}: the"
+            " denoiser of the final feature is never fused; name mlp, attn, conv, all or a regular expression"
         )
     return tuple(denoised_layers(spec.attach(model)))
 

@@ -9,6 +9,7 @@ from reid.evaluation.intensity import Mark
 from reid.models import DenoiseSpec
 from reid.models.words import denoise_keys, denoise_words, describe_denoise
 
+TURN = "1 - cosine to untouched"
 OPTIMISTIC = "it was picked with the test labels in sight, so its figure is optimistic: expect less elsewhere"
 # What the picture calls the fields of a setting.
 WORDS = {"targets": "layers", "t_rule": "t rule", "beta_end": "last beta", "beta_start": "first beta"}
@@ -21,12 +22,12 @@ class Measured:
     Args:
         result: Its metrics.
         gain: Its mAP less that of the untouched model, with its interval over queries.
-        cosine: Mean over the test images of the cosine of its feature and the untouched model's.
+        turn: Mean over the test images of 1 - the cosine of its feature and the untouched model's.
     """
 
     result: EvaluationResult
     gain: Interval
-    cosine: float
+    turn: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,28 +89,34 @@ class Sweep:
 
     def table(self, name: str) -> Table:
         """The untouched model, then a row a setting."""
-        header = ["setting", "weight change", "cosine", *FIGURES, "mAP less untouched", "seconds"]
+        header = ["setting", "weight change", TURN, *FIGURES, "mAP less untouched", "seconds"]
         rows = [["0 untouched", "", "", *figure_cells(self.untouched[name]), "", f"{self.seconds:.1f}"]]
         for number, point in enumerate(self.points, 1):
             found, cells = point.measured.get(name), ["failed"] + [""] * (len(FIGURES) + 2)
             if found is not None:
-                facts = [f"{point.change:.1e}", f"{found.cosine:.6f}"]
+                facts = [f"{point.change:.1e}", f"{found.turn:.1e}"]
                 cells = [*facts, *figure_cells(found.result), found.gain.in_points()]
             rows.append([f"{number} {describe_denoise(point.spec)}", *cells, f"{point.seconds:.1f}"])
         return Table(name if len(self.untouched) > 1 else "", header, rows)
 
     def notes(self, name: str) -> list[str]:
-        """How to read the table, and its best setting with the words that repeat it, a line each."""
+        """How to read the table, and its best setting, a line each.
+
+        With the words that repeat it, where it lies above the untouched model at all.
+        """
         lines = [
             f"protocol: {self.protocols[name]}",
-            "weight change: mean |W'-W|/|W| over the denoised layers; cosine: mean, to the untouched"
-            " features; mAP less untouched: points, with their 95 % interval over queries (paired bootstrap)",
+            "weight change: mean |W'-W|/|W| over the denoised layers; 1 - cosine: mean, to the"
+            " untouched features; mAP less untouched: points, with their 95 % interval over queries (paired"
+            " bootstrap)",
         ]
         number, is_better = self.best(name)
         if number == 0:
             return [*lines, "no setting could be measured"]
         point = self.points[number - 1]
         found = f"{number}, {describe_denoise(point.spec)}, {point.measured[name].gain.describe()}"
+        if point.measured[name].gain.difference <= 0:
+            return [*lines, f"none lies above the untouched model; the highest is {found}"]
         none = (
             "no setting beats the untouched model by more than the interval of the difference; the highest is"
         )
@@ -127,7 +134,7 @@ class Sweep:
         for number, (point, group) in enumerate(zip(self.points, self._groups(), strict=True), 1):
             if point.measured and point.change is not None:
                 one = point.measured[name]
-                figures = (one.result.mean_ap, float(one.result.cmc[0]), one.cosine)
+                figures = (one.result.mean_ap, float(one.result.cmc[0]), one.turn)
                 found.append(Mark(number, group, point.change, *figures, one.gain))
         return found
 
@@ -157,7 +164,7 @@ class Sweep:
         }
         if found := point.measured.get(name):
             gain = {"mAP_gain": found.gain.difference, "mAP_gain_interval": [*found.gain[1:]]}
-            facts |= found.result.as_dict() | gain | {"cosine_to_untouched": found.cosine}
+            facts |= found.result.as_dict() | gain | {"cosine_to_untouched": 1 - found.turn}
         return facts
 
     def _groups(self) -> list[str]:

@@ -34,9 +34,15 @@ class StatisticsFiles:
         """What the file that was asked for holds; None where none was.
 
         Raises:
-            InputError: If it cannot be read, or is of other weights.
+            InputError: If it is no file, cannot be read, or is of other weights.
         """
-        return None if self.named is None else _read(self.named, self.key)
+        if self.named is None:
+            return None
+        if not self.named.is_file():
+            raise InputError(
+                f"{self.named}: no such file; name one, or leave --statistics out to have them gathered"
+            )
+        return _read(self.named, self.key)
 
     def find(
         self, layers: Sequence[str], gather: Callable[[list[str]], Statistics] | None = None
@@ -52,10 +58,10 @@ class StatisticsFiles:
 
         Raises:
             InputError: If a layer is lacking and not to be gathered, or as :meth:`read_named`; if ``own`` is
-                there and not of these weights.
+                there and no file, or not of these weights.
         """
-        if self.named is not None:
-            statistics = _read(self.named, self.key)
+        statistics = self.read_named()
+        if self.named is not None and statistics is not None:
             if missing := _missing(layers, statistics):
                 raise InputError(
                     f"{self.named} must hold statistics of every layer, it lacks {_words(missing)}; name"
@@ -79,6 +85,11 @@ class StatisticsFiles:
         return statistics, self.own
 
     def _read_if_there(self, path: Path) -> Statistics:
+        if path == self.own and path.exists() and not path.is_file():
+            raise InputError(
+                f"{path} must be a file of statistics, it is another thing; name another OUTPUT_DIR, or"
+                " remove it"
+            )
         if not path.is_file():
             return {}
         try:

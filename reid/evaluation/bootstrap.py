@@ -22,14 +22,17 @@ class Interval(NamedTuple):
 
     def describe(self) -> str:
         """Word it in points of mAP."""
-        difference, low, high = (f"{value * 100:+.1f}" for value in self)
+        difference, low, high = self._points()
         return f"{difference} mAP, 95 % interval {low} to {high}"
 
     def in_points(self) -> str:
-        """The same for a cell of a table, with two decimals."""
-        # + 0.0: a rounded zero has no sign of its own.
-        difference, low, high = (f"{round(100 * value, 2) + 0.0:+.2f}" for value in self)
+        """The same for a cell of a table."""
+        difference, low, high = self._points()
         return f"{difference} ({low} to {high})"
+
+    def _points(self) -> list[str]:
+        # + 0.0: a rounded zero has no sign of its own.
+        return [f"{round(100 * value, 2) + 0.0:+.2f}" for value in self]
 
 
 def bootstrap_difference(

@@ -1,4 +1,4 @@
-"""A picture of a sweep: metrics and feature cosine over how far the weights were changed."""
+"""A picture of a sweep: metrics and how far features turn over how far the weights were changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Mark(NamedTuple):
         change: Mean |W'-W|/|W|.
         mean_ap: Fraction.
         rank1: Fraction.
-        cosine: To the untouched features.
+        turn: 1 - the cosine to the untouched features.
         gain: Of ``mean_ap`` over the untouched model's.
     """
 
@@ -40,14 +40,14 @@ class Mark(NamedTuple):
     change: float
     mean_ap: float
     rank1: float
-    cosine: float
+    turn: float
     gain: Interval
 
 
 def draw_intensity(
     marks: Sequence[Mark], mean_ap: float, rank1: float, path: Path, title: str = "", note: str = ""
 ) -> None:
-    """Draw mAP, Rank-1 and cosine, one above the other, over the change of the weights, into one PNG.
+    """Draw mAP, Rank-1 and 1 - cosine, one above the other, over the change of the weights, into one PNG.
 
     The untouched model is a line. The bar of a mAP is the interval of its difference from that line, so a bar
     that misses the line is a difference that is sure. The numbers are those of the table's rows. On a
@@ -78,8 +78,9 @@ def draw_intensity(
     _draw_metric(panels[0], "mAP", drawn, [mark.mean_ap for mark in drawn], mean_ap)
     _add_bars(panels[0], drawn, mean_ap)
     _draw_metric(panels[1], "Rank-1", drawn, [mark.rank1 for mark in drawn], rank1)
-    _draw_marks(panels[2], drawn, [mark.cosine for mark in drawn], 1.0)
-    panels[2].set_ylabel("cosine to untouched")
+    _draw_marks(panels[2], drawn, [mark.turn for mark in drawn], 0.0)
+    panels[2].set_ylabel("1 - cosine to untouched")
+    panels[2].yaxis.set_major_formatter("{x:g}")
     panels[2].set_xlabel("mean weight change |W'-W|/|W|")
     for axes in panels:
         if is_wide:

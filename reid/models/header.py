@@ -52,7 +52,8 @@ class DenoiseSpec:
         if not 0 <= self.strength <= 1:
             raise InputError(f"strength must be in 0..1, got {self.strength}")
         try:
-            read_rule(self.t_rule)
+            # One rule has one spelling, so that equal settings are equal: 007 is 7.
+            object.__setattr__(self, "t_rule", str(read_rule(self.t_rule)))
             self.schedule()
         except ValueError as error:
             raise InputError(str(error)) from error

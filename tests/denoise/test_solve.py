@@ -1,6 +1,7 @@
 """The closed form: optimal, by hand, against gradients, and under fusion like any other denoiser."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from reid.denoise import (
     DenoisedFeature,
     Denoiser,
+    Moments,
     NoiseSchedule,
     attach_denoisers,
     collect_denoise_loss,
@@ -200,3 +202,52 @@ def test_statistics_of_other_layers_or_widths_are_refused():
     narrow = gather_statistics(attach_denoisers(nn.Sequential(nn.Linear(2, 3)), "0"), torch.zeros(2, 2))
     with pytest.raises(ValueError, match="the statistics of '0' have 2 channels, its denoiser 3"):
         loss_floor(model, statistics | narrow)
+
+
+def lone(lowest, beta, d=4, bias=True):
+    """A layer that takes one step with 1 - abar = beta, and statistics of eigenvalues 1 and ``lowest``."""
+    model = attach_denoisers(nn.Sequential(nn.Linear(d, 2, bias=bias)), "0", NoiseSchedule(1, beta, beta))
+    scatter = torch.eye(d, dtype=torch.float64)
+    scatter[-1, -1] = lowest
+    return model, {"0": Moments(1, torch.ones(d, dtype=torch.float64), scatter)}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("solve", [solve_denoisers, loss_floor])
+@pytest.mark.parametrize("lowest", [-1.0, -1e-6, -1.2e-7])
+def test_rounding_that_is_not_small_beside_the_noise_is_refused_in_a_line(solve, lowest, bias):
+    """From a tenth of the noise 1e-6 on; more than all of it has no factor."""
+    message = r"'0' must be well above the rounding of its covariance, got 1\.0e-06 .*raise beta_start or t"
+    with pytest.raises(ValueError, match=message) as refused:
+        solve(*lone(lowest, 1e-6, bias=bias))
+    assert not isinstance(refused.value, torch.linalg.LinAlgError)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_eigenvalue_that_rounding_left_above_0_is_refused_too():
+    """1e-8 of the largest is above the noise, and whether this one is rounding cannot be told."""
+    model, statistics = lone(1e-10, 1e-8)
+    large = {"0": replace(statistics["0"], scatter=10 * statistics["0"].scatter)}
+    with pytest.raises(ValueError, match=r"got 1\.0e-08 and eigenvalues of 1\.0e-09"):
+        solve_denoisers(model, large)
+    solve_denoisers(model, statistics)
+
+
+@pytest.mark.parametrize(("lowest", "beta"), [(-0.9e-7, 1e-6), (0.0, 1e-8), (1e-9, 1e-6), (-2e-7, 1e-4)])
+def test_a_lowest_eigenvalue_that_is_small_beside_the_noise_is_taken(lowest, beta):
+    model, statistics = lone(lowest, beta)
+    found = solve_denoisers(model, statistics)[0].denoiser.weight[-1, -1]
+    assert float(found.detach()) == pytest.approx(math.sqrt(beta) / ((1 - beta) * lowest + beta), rel=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "is_refused"), [(torch.float32, True), (torch.float64, False)])
+def test_flat_features_need_float64_where_there_is_next_to_no_noise(dtype, is_refused):
+    """16 vectors of 64 channels: 48 directions in which all that is left of S is rounding."""
+    x = 10 * features(n=16, d=64).to(dtype)
+    model = attach_denoisers(nn.Linear(64, 3).to(dtype), ".*", NoiseSchedule(1, 1e-7, 1e-7))
+    statistics = gather_statistics(model, x)
+    if is_refused:
+        with pytest.raises(ValueError, match="at 'the model' must be well above the rounding"):
+            solve_denoisers(model, statistics)
+    else:
+        assert 0 < loss_floor(model, statistics)[""] < 0.3

@@ -1,5 +1,7 @@
 """Moments of features: streamed, merged, saved; against numpy's own."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,11 @@ ALL = None  # per_image: every vector
 
 def draw(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def zeros(d):
+    """A mean and a scatter."""
+    return torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
 
 
 def check(moments, rows, rtol=1e-10):
@@ -282,7 +289,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     path.write_bytes(b"old")
 
     def fail(value, file):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise OSError("the disk is full")
 
     monkeypatch.setattr(torch, "save", fail)
@@ -293,7 +300,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(("written", "asked"), [("a", "a"), ("a", None), ("a", ""), ("", "a"), ("", None)])
 def test_statistics_are_read_for_the_weights_that_they_are_of(tmp_path, written, asked):
-    save_statistics({"0": Moments(1, torch.zeros(2), torch.eye(2))}, tmp_path / "a.pt", of=written)
+    save_statistics({"0": Moments(1, *zeros(2))}, tmp_path / "a.pt", of=written)
     assert list(load_statistics(tmp_path / "a.pt", of=asked)) == ["0"]
 
 
@@ -312,9 +319,82 @@ def test_a_file_holds_half_of_each_scatter(tmp_path):
     assert (tmp_path / "a.pt").stat().st_size < 8 * 300 * 300 * 0.6
 
 
-KIND = "reid.denoise statistics 2"
-GOOD = {"count": 2, "mean": torch.zeros(3), "upper": torch.zeros(6)}
-OF = {"kind": KIND, "of": ""}
+@pytest.mark.parametrize(
+    ("count", "mean", "scatter", "message"),
+    [
+        *(
+            (count, *zeros(2), "whole number in 1")
+            for count in (0, -1, True, 2.0, float("inf"), 2**63, 10**400)
+        ),
+        (1, zeros(2)[0].float(), zeros(2)[1], r"float64, got torch\.float32 and torch\.float64"),
+        (1, zeros(2)[0], zeros(2)[1].to(torch.int64), r"float64, got torch\.float64 and torch\.int64"),
+        (1, zeros(2)[0], zeros(3)[1], r"got \(2,\) and \(3, 3\)"),
+        (1, zeros(2)[0] / 0, zeros(2)[1], "moments must be finite"),
+    ],
+)
+def test_what_are_no_moments_is_refused(count, mean, scatter, message):
+    with pytest.raises(ValueError, match=message):
+        Moments(count, mean, scatter)
+
+
+def test_the_same_statistics_are_the_same_bytes_whatever_the_file_is_called(tmp_path):
+    statistics = {"0": Moments(3, *zeros(4))}
+    save_statistics(statistics, tmp_path / "a.pt", of="these")
+    save_statistics(statistics, tmp_path / "longer_name.pt", of="these")
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "longer_name.pt").read_bytes()
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
+    """What it may change is not read: dates and the like in the archive's own tables."""
+    path = tmp_path / "a.pt"
+    moments = gather_statistics(attach_denoisers(nn.Linear(9, 2).double(), ".*"), draw(40, 9))[""]
+    save_statistics({"0": moments}, path, of="these")
+    content, refused = path.read_bytes(), 0
+    generator = np.random.default_rng(0)
+    for place in generator.choice(8 * len(content), 400, replace=False):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = load_statistics(path, of="these")["0"]
+        except ValueError:
+            refused += 1
+        else:
+            assert found.count == moments.count
+            assert torch.equal(found.mean, moments.mean)
+            assert torch.equal(found.scatter, moments.scatter)
+    assert refused > 100
+
+
+KIND = "reid.denoise statistics 3"
+GOOD = {
+    "count": 2,
+    "mean": torch.zeros(3, dtype=torch.float64),
+    "upper": torch.zeros(6, dtype=torch.float64),
+}
+
+
+def holding(of="", digest=None, **parts):
+    """What a file holds of one layer, with the digest that belongs to it."""
+    layers = {"a": GOOD | parts}
+    return {"kind": KIND, "of": of, "layers": layers, "digest": digest or digest_of(of, layers)}
+
+
+def digest_of(of, layers):
+    """By a plain loop over numbers."""
+    content = [repr(of).encode()]
+    for name, parts in layers.items():
+        mean, upper = parts["mean"], parts["upper"]
+        content.append(
+            repr((name, parts["count"], mean.dtype, mean.shape, upper.dtype, upper.shape)).encode()
+        )
+        content += [value.tobytes() for part in (mean, upper) for value in part.flatten().numpy()]
+    return hashlib.sha256(b"".join(content)).hexdigest()
+
+
+def test_the_digest_is_that_of_a_plain_loop(tmp_path):
+    torch.save(holding("these"), tmp_path / "a.pt")
+    assert load_statistics(tmp_path / "a.pt", of="these")["a"].count == 2
 
 
 @pytest.mark.parametrize(
@@ -324,22 +404,27 @@ OF = {"kind": KIND, "of": ""}
         b"no statistics",
         [1, 2],
         {"kind": "other", "of": "", "layers": {}},
-        {"kind": "reid.denoise statistics 1", "layers": {}},
+        {"kind": "reid.denoise statistics 2", "of": "", "layers": {"a": GOOD}},
         {"kind": KIND, "layers": {}},
-        {"kind": KIND, "of": 3, "layers": {}},
-        OF | {"layers": {"a": {"count": 2}}},
-        OF | {"layers": {"a": GOOD | {"count": 0}}},
-        OF | {"layers": {"a": GOOD | {"mean": torch.zeros(4)}}},
-        OF | {"layers": {"a": GOOD | {"mean": torch.ones(3) / 0}}},
-        OF | {"layers": {"a": GOOD | {"mean": 3}}},
-        OF | {"layers": {"a": GOOD | {"upper": torch.zeros(3, 3)}}},
+        {"kind": KIND, "of": "", "layers": {"a": GOOD}},
+        holding(digest=64 * "0"),
+        holding(of=3),
+        {"kind": KIND, "of": "", "layers": {"a": {"count": 2}}, "digest": ""},
+        {"kind": KIND, "of": "", "layers": {"a": GOOD | {"mean": 3}}, "digest": ""},
+        *(holding(count=count) for count in (0, True, 2.0, float("inf"), 10**400)),
+        holding(mean=torch.zeros(4, dtype=torch.float64)),
+        holding(mean=torch.zeros(3)),
+        holding(mean=torch.ones(3, dtype=torch.float64) / 0),
+        holding(upper=torch.zeros(6)),
+        holding(upper=torch.zeros(3, 3, dtype=torch.float64)),
     ],
     ids=lambda value: str(value)[:60],
 )
 def test_a_file_of_anything_else_is_refused(tmp_path, content):
     path = tmp_path / "a.pt"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(ValueError, match=r"a\.pt holds no statistics of this version; gather them anew"):
+    message = r"a\.pt holds no statistics of this version, or is damaged; gather them anew"
+    with pytest.raises(ValueError, match=message):
         load_statistics(path)
 
 
@@ -367,11 +452,11 @@ def test_a_model_without_denoisers_a_limit_of_none_and_other_layers_are_refused(
         gather_statistics(attach_denoisers(nn.Linear(2, 2), ".*"), torch.zeros(1, 2), 0)
     with pytest.raises(ValueError, match="at_least must be at least 0, got -1"):
         gather_statistics(attach_denoisers(nn.Linear(2, 2), ".*"), torch.zeros(1, 2), at_least=-1)
-    moments = Moments(1, torch.zeros(2), torch.zeros(2, 2))
+    moments = Moments(1, *zeros(2))
     with pytest.raises(ValueError, match="only one side has b"):
         merge_statistics({"a": moments}, {"a": moments, "b": moments})
     with pytest.raises(ValueError, match="widths must agree, got 2 and 3"):
-        moments.merge(Moments(1, torch.zeros(3), torch.zeros(3, 3)))
+        moments.merge(Moments(1, *zeros(3)))
 
 
 def test_a_layer_that_does_not_run_is_named():

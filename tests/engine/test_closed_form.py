@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from runs import interrupt, metric_rows
+from scripts import load_script, run_script
 from small import draw_people, small_config, small_words
 from two_processes import run_processes
 
@@ -353,3 +354,26 @@ def test_two_processes_solve_what_one_solves(people, tmp_path):
     assert_same_denoisers(*models)
     rows = [json.loads((tmp_path / n / "metrics.jsonl").read_text().splitlines()[0]) for n in ("one", "two")]
     assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("option", [(), ("--dry-run",)])
+def test_a_noise_below_the_rounding_of_the_features_ends_in_a_line(
+    people, tmp_path, monkeypatch, capsys, option
+):
+    words = (*SOLVED, "SOLVER.MAX_EPOCHS", "1", "DENOISE.BETA_START", "1e-8", "DENOISE.T_RULE", "1")
+    words = small_words(people, tmp_path / "run", *words)
+    module = load_script(monkeypatch, "tools/train.py")
+    assert run_script(module, monkeypatch, "--config", "demo.yml", *words, *option) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "must be well above the rounding of its covariance" in line
+    assert "DENOISE.BETA_START" in line
+
+
+@pytest.mark.slow
+def test_two_processes_end_in_that_line_too(people, tmp_path):
+    words = (*SOLVED, "SOLVER.MAX_EPOCHS", "1", "DENOISE.BETA_START", "1e-8", "DENOISE.T_RULE", "1")
+    both = run_processes(TOOL, "--config", "demo.yml", *small_words(people, tmp_path / "run", *words))
+    assert {code for code, _, _ in both} == {2}
+    errors = "".join(error for _, _, error in both)
+    assert "must be well above the rounding of its covariance" in errors
+    assert "Traceback" not in errors

@@ -33,6 +33,11 @@ def test_all_combinations_are_those_of_plain_loops():
     assert found == expected
 
 
+def test_two_spellings_of_a_timestep_are_one_setting():
+    assert plan_points(DenoiseSpec(), {"t_rule": ["7", "007"]}) == [DenoiseSpec(), DenoiseSpec(t_rule="7")]
+    assert DenoiseSpec(t_rule="00005").t_rule == "5"
+
+
 @pytest.mark.parametrize("combine", [False, True])
 def test_no_setting_twice(combine):
     found = plan_points(

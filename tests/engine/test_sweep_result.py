@@ -22,7 +22,7 @@ def point(gain, low, high, fault="", **changes):
     spec = DenoiseSpec(**changes)
     if fault:
         return Point(spec, 0.5, None, {}, fault)
-    return Point(spec, 0.5, 1e-3, {"toy": Measured(result(0.5 + gain), Interval(gain, low, high), 0.99)})
+    return Point(spec, 0.5, 1e-3, {"toy": Measured(result(0.5 + gain), Interval(gain, low, high), 1.5e-9)})
 
 
 def swept(*points):
@@ -38,7 +38,7 @@ def test_the_best_is_the_highest_among_those_that_are_sure():
     )
     assert found.best("toy") == (3, True)
     text = found.as_text()
-    assert "best: 3, mlp, t depth, 3 steps, beta to 0.002, strength 1, +4.0 mAP, 95 % interval +0.1" in text
+    assert "best: 3, mlp, t depth, 3 steps, beta to 0.002, strength 1, +4.00 mAP, 95 % interval +0.10" in text
     assert f"{OPTIMISTIC} (the best of 4)" in text
     assert "no setting beats" not in text
 
@@ -51,6 +51,20 @@ def test_none_is_named_the_best_where_none_is_sure():
     assert "the highest is 2, mlp, t depth, 2 steps" in text
     assert "best: " not in text
     assert OPTIMISTIC in text
+
+
+def test_where_none_lies_above_the_untouched_model_there_is_nothing_to_repeat():
+    found = swept(point(-0.02, -0.03, -0.01), point(-1e-9, -1e-9, 0.0, steps=2))
+    text = found.as_text()
+    assert "none lies above the untouched model; the highest is 2, mlp, t depth, 2 steps" in text
+    assert "+0.00 mAP, 95 % interval +0.00 to +0.00" in text
+    assert "-0.0 " not in text
+    assert "to repeat it" not in text
+    assert "no setting beats" not in text
+
+
+def test_figures_hold_the_cosine():
+    assert swept(point(0, 0, 0)).as_dict()["points"][0]["cosine_to_untouched"] == 1 - 1.5e-9
 
 
 def test_a_setting_that_failed_has_a_row_and_a_line_and_is_never_the_best():
@@ -80,7 +94,7 @@ def test_the_rows_are_the_untouched_model_and_the_settings_in_order():
         "1 mlp, t depth, 1 step, beta to 0.002, strength 0.5",
         "2 mlp, t spread, 1 step, beta to 0.002, strength 1",
     ]
-    assert others[0][1:4] == ["1.0e-03", "0.990000", "75.0%"]
+    assert others[0][1:4] == ["1.0e-03", "1.5e-09", "75.0%"]
     assert others[0][-2:] == ["+25.00 (+10.00 to +30.00)", "0.5"]
 
 
@@ -102,7 +116,7 @@ def test_the_words_and_the_keys_build_the_same_setting_again():
 
 
 def test_several_data_sets_have_a_table_each():
-    measured = {name: Measured(result(0.5), Interval(0, 0, 0), 1.0) for name in ("one", "two")}
+    measured = {name: Measured(result(0.5), Interval(0, 0, 0), 0.0) for name in ("one", "two")}
     found = Sweep(
         [Point(DenoiseSpec(), 1, 0.1, measured)],
         dict.fromkeys(measured, result(0.5)),

@@ -96,3 +96,14 @@ def test_without_a_pass_over_images_a_file_must_be_there(files):
     ):
         files().find(["a"])
     assert not files().own.parent.exists()
+
+
+def test_a_named_file_that_is_not_there_and_a_folder_in_the_place_of_one_are_refused(files, tmp_path):
+    for path in (tmp_path / "nowhere.pt", tmp_path):
+        with pytest.raises(InputError, match="no such file; name one, or leave --statistics out"):
+            files(path).read_named()
+        with pytest.raises(InputError, match="no such file"):
+            files(path).find(["a"], refuse)
+    files().own.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"statistics\.pt must be a file.*name another OUTPUT_DIR"):
+        files().find(["a"], refuse)

@@ -27,7 +27,10 @@ def test_the_same_gain_for_every_query_is_certain():
     interval = bootstrap_difference(result([0.1, 0.4, np.nan]), result([0.3, 0.6, np.nan]))
     np.testing.assert_allclose(interval, (0.2, 0.2, 0.2))
     assert interval.excludes_zero
-    assert interval.describe() == "+20.0 mAP, 95 % interval +20.0 to +20.0"
+    assert interval.describe() == "+20.00 mAP, 95 % interval +20.00 to +20.00"
+    zero = Interval(-1e-9, -4e-5, 0.0)
+    assert zero.describe() == "+0.00 mAP, 95 % interval +0.00 to +0.00"
+    assert zero.in_points() == "+0.00 (+0.00 to +0.00)"
 
 
 def test_the_interval_agrees_with_the_normal_one_for_many_queries():

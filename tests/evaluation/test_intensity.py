@@ -9,9 +9,9 @@ from reid.evaluation.intensity import Mark, draw_intensity
 from reid.utils import InputError
 
 LINEAR = [
-    Mark(1, "own setting", 0.02, 0.5, 0.25, 0.99, Interval(-0.125, -0.25, 0.0)),
-    Mark(2, "steps", 0.04, 0.75, 0.5, 0.95, Interval(0.125, 0.0625, 0.25)),
-    Mark(3, "steps", 0.05, 0.625, 0.375, 0.9, Interval(0.0, -0.125, 0.125)),
+    Mark(1, "own setting", 0.02, 0.5, 0.25, 0.01, Interval(-0.125, -0.25, 0.0)),
+    Mark(2, "steps", 0.04, 0.75, 0.5, 0.05, Interval(0.125, 0.0625, 0.25)),
+    Mark(3, "steps", 0.05, 0.625, 0.375, 0.1, Interval(0.0, -0.125, 0.125)),
 ]
 
 
@@ -34,11 +34,11 @@ def lines_in(axes):
 
 def test_each_panel_shows_its_numbers_over_the_change(draw):
     panels = draw(LINEAR)
-    assert list(panels) == ["mAP", "Rank-1", "cosine to untouched"]
+    assert list(panels) == ["mAP", "Rank-1", "1 - cosine to untouched"]
     expected = {
         "mAP": ([50], [75, 62.5], 62.5),
         "Rank-1": ([25], [50, 37.5], 50),
-        "cosine to untouched": ([0.99], [0.95, 0.9], 1),
+        "1 - cosine to untouched": ([0.01], [0.05, 0.1], 0),
     }
     for name, (own, steps, untouched) in expected.items():
         lines = lines_in(panels[name])
@@ -82,3 +82,11 @@ def test_the_png_is_one(tmp_path, marks):
     with Image.open(tmp_path / "sweep.png") as picture:
         assert (picture.format, picture.width) == ("PNG", 1425)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.png"]
+
+
+def test_next_to_no_turn_has_short_ticks_that_leave_the_label_in_the_picture(draw):
+    marks = [mark._replace(turn=mark.turn * 1e-7) for mark in LINEAR]
+    axes = draw(marks)["1 - cosine to untouched"]
+    axes.figure.draw_without_rendering()
+    assert max(len(text.get_text()) for text in axes.get_yticklabels()) < 8
+    assert axes.yaxis.label.get_window_extent().x0 > 0

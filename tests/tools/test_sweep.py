@@ -1,7 +1,6 @@
 """The sweep on the command line: a table, a picture and figures, or one line and nothing."""
 
 import json
-import shlex
 from types import SimpleNamespace
 
 import pytest
@@ -95,7 +94,7 @@ def test_a_sweep_gives_a_table_a_picture_and_figures(run, weights, passes, tmp_p
         "2 mlp, t depth, 2 steps, beta to 0.002, strength 1",
         "3 mlp, t depth, 1 step, beta to 0.002, strength 0",
     ]
-    for words in ("picked with the test labels in sight", "to repeat it", "protocol: drawn people"):
+    for words in ("none lies above the untouched model", "protocol: drawn people"):
         assert words in result.out
     figures = json.loads((tmp_path / "sweep.json").read_text())
     assert len(figures["points"]) == 3
@@ -205,9 +204,11 @@ def test_of_a_run_in_closed_form_nothing_is_gathered_and_build_gives_its_bits(ru
 
 
 def test_the_words_of_the_best_build_what_was_measured(run, weights, tmp_path):
-    swept = run(weights, "--strengths", "0.5", "1")
-    (line,) = [line for line in swept.out.splitlines() if line.startswith("to repeat it")]
-    words = shlex.split(line[line.index("DENOISE.TARGETS") :])
+    """Those that it prints where one lies above the untouched model are held in test_sweep_result."""
+    assert run(weights, "--strengths", "0.5", "1", "--json", tmp_path / "sweep.json").code == 0
+    figures = json.loads((tmp_path / "sweep.json").read_text())
+    keys = figures["points"][figures["best"] - 1]["keys"]
+    words = [str(word) for pair in keys.items() for word in pair]
     assert run(weights, "--build", tmp_path / "best.pth", *words).code == 0
     spec = load_checkpoint(tmp_path / "best.pth")[1].denoise
     assert [spec.targets, spec.steps] == [("mlp",), 1]
@@ -236,7 +237,11 @@ def test_build_without_statistics_is_refused(run, weights, tmp_path):
         (["--beta-ends", "1e-9"], "betas must satisfy"),
         (["--t-rules", "deep"], "t_rule must be"),
         (["--targets", "nothing_here"], "no layer to denoise matches"),
-        (["--statistics", "nowhere.pt"], "nowhere.pt"),
+        (["--targets", "nothing_here", "nor_here", "--all-combinations"], "no layer to denoise matches"),
+        (["--targets", "feature"], "the final feature is never fused; name mlp"),
+        (["--targets", "mlp", "feature"], "the final feature is never fused; name mlp"),
+        (["--statistics", "nowhere.pt"], "nowhere.pt: no such file; name one, or leave --statistics out"),
+        (["--statistics", "."], "no such file; name one, or leave --statistics out to have them gathered"),
         (["--build", "out.pth", "--steps", "1"], "leave the lists out"),
         (["--build", "out.pth", "--all-combinations"], "leave the lists out"),
         (["DENOISE.STRENGTH", "3"], "DENOISE.STRENGTH must be in"),
@@ -256,6 +261,31 @@ def test_statistics_of_other_weights_are_neither_used_nor_written_over(run, weig
     assert_refused(run(weights, "--steps", "1"), "other weights", "name another OUTPUT_DIR")
     assert_refused(run(weights, "--steps", "1", "--statistics", path), "other weights")
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("folder", ["run", "out"])
+@pytest.mark.parametrize("option", ["--json", "--build"])
+def test_no_result_takes_the_place_of_statistics(run, weights, tmp_path, folder, option):
+    """Whether they are there yet or not, and whichever of them the sweep reads."""
+    path = tmp_path / folder / "statistics.pt"
+    assert_refused(run(weights, option, path), f"{path} is read or written already")
+    assert run(weights, "--steps", "1").code == 0
+    kept = (tmp_path / "out" / "statistics.pt").read_bytes()
+    (tmp_path / "run" / "statistics.pt").write_bytes(kept)
+    assert_refused(run(weights, option, path), f"{path} is read or written already")
+    assert path.read_bytes() == kept
+
+
+def test_a_sweep_of_which_every_setting_failed_is_wrong_input(run, weights, tmp_path):
+    """8 layers of 200 and of 300 steps need more timesteps than there are."""
+    words = ["--steps", "200", "300", "--json", tmp_path / "sweep.json", "DENOISE.STEPS", "200"]
+    result = run(weights, *words)
+    assert (result.code, result.out) == (2, "")
+    (line,) = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    assert "none of 2 was; the first, mlp, t depth, 200 steps" in line
+    assert "need 1600 timesteps" in line
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"statistics.pt"}
+    assert not (tmp_path / "sweep.json").exists()
 
 
 def test_neither_weights_nor_statistics_are_overwritten(run, weights, tmp_path):
