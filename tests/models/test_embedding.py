@@ -66,22 +66,26 @@ def filled(cameras=CAMERAS, dim=5):
     return layer, alone, (*told, means)
 
 
-def oracle(features, camids, weight, mean, means=None):
+def oracle(features, camids, alone, told):
     """One feature at a time, in float64."""
     rows = []
     for feature, camera in zip(features.double(), camids, strict=True):
-        own = (means or {}).get(camera, mean)
+        if camera is None or camera < 0:
+            weight, own = alone
+        else:
+            weight, mean, means = told
+            own = means.get(camera, mean)
         rows.append(weight @ (feature / feature.norm() - own))
     return torch.stack(rows)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
-def test_each_camera_takes_its_own_mean_and_others_that_of_all(dtype):
-    layer, _, told = filled()
+def test_each_camera_takes_its_own_mean_others_that_of_all_and_unknown_ones_the_map_with_one_mean(dtype):
+    layer, alone, told = filled()
     features, camids = torch.randn(7, 5) * 9, [0, 7, 2**40, -1, 3, 7, 0]
     if dtype == torch.int32:
         camids = [number if number < 2**31 else 8 for number in camids]
-    expected = oracle(features, camids, *told)
+    expected = oracle(features, camids, alone, told)
     torch.testing.assert_close(
         layer(features, torch.tensor(camids, dtype=dtype)).double(), expected, atol=1e-5, rtol=1e-5
     )
@@ -91,11 +95,12 @@ def test_each_camera_takes_its_own_mean_and_others_that_of_all(dtype):
 
 
 def test_where_no_cameras_are_told_the_map_with_one_mean_is_taken():
-    layer, alone, _ = filled()
+    layer, alone, told = filled()
     features = torch.randn(4, 5)
-    expected = oracle(features, 4 * [None], *alone).float()
+    expected = oracle(features, 4 * [None], alone, told).float()
     torch.testing.assert_close(layer(features), expected, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(layer(features, torch.full((4,), -1)), layer(features))
+    assert torch.equal(layer(features, torch.full((4,), -1)), layer(features))
+    assert not torch.allclose(layer(features, torch.full((4,), 99)), layer(features))
 
 
 def test_a_layer_without_cameras_reads_none_and_takes_no_means():
