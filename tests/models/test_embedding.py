@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from reid.models import (
     ModelSpec,
     Preprocessing,
     ReIDModel,
+    SideSpec,
     SiteSpec,
     load_checkpoint,
     load_model,
@@ -202,3 +204,30 @@ def test_a_header_with_another_site_is_refused(tmp_path, site, message):
 def test_a_site_needs_an_adapted_model():
     with pytest.raises(InputError, match="adapted must be true where there is a site, got false"):
         replace(SPEC, site=SiteSpec((1,), "x"))
+
+
+@pytest.mark.parametrize("options", [{}, {"side": SideSpec((7, 0), (0, 1))}])
+def test_cameras_may_be_lists_and_arrays(options):
+    site = None if options else SiteSpec((7, 0), "mine")
+    torch.manual_seed(0)
+    model = ReIDModel(replace(SPEC, adapted=site is not None, site=site, **options)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    images, camids = torch.randn(3, 3, 64, 32), [7, -1, 0]
+    expected = model.embed(images, torch.tensor(camids))
+    assert not torch.allclose(expected, model.embed(images))
+    for same in (camids, tuple(camids), np.array(camids), np.array(camids, np.int16)):
+        assert torch.equal(model.embed(images, same), expected)
+    assert torch.equal(model.embed(images, torch.tensor(camids, dtype=torch.int32)), expected)
+    for other in ([7], [7, 0, 1, 2], [[7, 0, 1]], [7.0, 0, 1], [7, None, 0], ["7", "0", "1"], 7, [[7], 0, 1]):
+        with pytest.raises(InputError, match="camids must be 3 whole numbers, one an image, got") as caught:
+            model.embed(images, other)
+        assert "\n" not in str(caught.value)
+    for other in ([2**63, 0, 1], [2**70, 0, 1], [True, False, True], torch.tensor([7, 0])):
+        with pytest.raises(InputError, match="camids must be 3 whole numbers"):
+            model.embed(images, other)
+
+
+def test_a_model_that_tells_no_cameras_apart_does_not_look_at_them():
+    model, images = adapted(()), torch.randn(2, 3, 64, 32)
+    assert torch.equal(model.embed(images, "anything"), model.embed(images))
