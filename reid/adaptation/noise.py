@@ -97,11 +97,8 @@ def measure_noise(
     for name, numbers in (("camera", camids), ("tracklet", tracklets)):
         if numbers is not None and len(numbers) != len(features):
             raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
-    if camids is not None and tracklets is None and (count := len(np.unique(camids))) < 2:
-        raise InputError(
-            f"camera noise needs images of at least two cameras, got {count}; give the cameras, or pair"
-            " images without them (ADAPT.PAIRS neighbours, or tracklets)"
-        )
+    if camids is not None and tracklets is None:
+        check_cameras(camids)
     if mean_per_camera and camids is None:
         raise InputError("a mean for each camera needs the images' cameras, got none; give them, or one mean")
     unit = normalise(features)
@@ -121,6 +118,19 @@ def measure_noise(
     if len(pairs) == 0:
         raise InputError("no two images are among each other's nearest; give more images, or a larger k")
     return Noise(noise_covariance(seen, pairs), mean, camera_means, len(pairs), length)
+
+
+def check_cameras(camids: Indices) -> None:
+    """Refuse images, (N,) of known cameras, that another camera sees none of.
+
+    Raises:
+        InputError: If the cameras are fewer than two.
+    """
+    if (count := len(np.unique(camids))) < 2:
+        raise InputError(
+            f"camera noise needs images of at least two cameras, got {count}; give the cameras, or pair"
+            " images without them (ADAPT.PAIRS neighbours, or tracklets)"
+        )
 
 
 def _camera_means(features: Features, camids: Indices) -> dict[int, NDArray[np.float64]]:

@@ -20,8 +20,8 @@ from reid.adaptation import (
     judge,
     reestimate_batchnorm,
 )
-from reid.adaptation.fit import NoiseSettings, Switch
-from reid.data import Batch, iterate
+from reid.adaptation.fit import NoiseSettings, Switch, check_records
+from reid.data import Batch, Records, iterate
 from reid.engine.adaptation import Adaptation
 from reid.engine.familiar import Inputs, is_familiar
 from reid.engine.side import knows_cameras_of, side_inputs
@@ -57,12 +57,14 @@ class SiteImages:
     Args:
         name: Of the data set, which tells whose cameras they are.
         title: What results call it.
-        ordered: In order, for features; their identities are not read, unless as numbers of tracklets.
+        records: The images; their identities are not read, unless as numbers of tracklets.
+        ordered: In order, for features.
         shuffled: In random order, for BatchNorm: one batch must not be of one camera.
     """
 
     name: str
     title: str
+    records: Records
     ordered: DataLoader[Batch]
     shuffled: DataLoader[Batch]
 
@@ -83,11 +85,13 @@ def adapt(
         settings: What is adapted, and how.
 
     Raises:
-        InputError: If the model was adapted before, an image cannot be read, or no pair is found.
+        InputError: If the model was adapted before, cameras or tracklets give no pair, an image cannot be
+            read, or no pair is found.
     """
     if header.is_adapted:
         raise InputError("the model was adapted before; adapt the one that it came from")
     _check_means(model, site, settings.noise)
+    check_records(site.records.camids, site.records.pids, settings.noise)
     model = model.to(device)
     features = _extract(model, site, device)
     familiar = is_familiar(model, header.training, site.title, _inputs(model, site, device))

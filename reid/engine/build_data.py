@@ -172,7 +172,8 @@ def build_site(cfg: CfgNode, name: str, root: Path, header: Header, device: torc
     # Of 64 each: a small site should give several batches.
     batch = min(cfg.TEST.IMS_PER_BATCH, BATCHNORM_BATCH)
     shuffled = shuffled_loader(images, header.preprocessing, batch, cfg.SOLVER.SEED, workers, decoder=decoder)
-    return Site(SiteImages(dataset.name, dataset.title, ordered, shuffled), evaluator, header)
+    site = SiteImages(dataset.name, dataset.title, images, ordered, shuffled)
+    return Site(site, evaluator, header)
 
 
 def build_adapt_settings(cfg: CfgNode) -> AdaptSettings:

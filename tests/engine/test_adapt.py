@@ -256,3 +256,25 @@ def test_words_of_the_configuration_are_settings(people):
     given = [word for key, value in words.items() for word in (f"ADAPT.{key}", value)]
     found = build_adapt_settings(small_config(people, people, *given))
     assert found == AdaptSettings(NoiseSettings("on", "cameras", 3, 1.5, "camera"), "off", False)
+
+
+@pytest.mark.parametrize(
+    ("column", "numbers", "pairs", "message"),
+    [
+        ("camids", -1, "cameras", "no image has one; give them"),
+        ("camids", 0, "cameras", "at least two cameras, got 1"),
+        ("pids", -1, "tracklets", "no tracklet has two images"),
+        ("camids", None, "neighbours", "at least two images, got 1"),
+    ],
+)
+def test_images_that_give_no_pair_are_refused_before_one_is_read(people, column, numbers, pairs, message):
+    model, header, site = prepare(people)
+    records = site.images.records
+    if numbers is None:
+        records = records.select(np.arange(1))
+    else:
+        records = replace(records, **{column: np.full(len(records), numbers)})
+    nothing = replace(site.images, records=records, ordered=None, shuffled=None)
+    with pytest.raises(InputError, match=message) as caught:
+        adapt(model, header, nothing, CPU, AdaptSettings(NoiseSettings(pairs=pairs)))
+    assert "\n" not in str(caught.value)
