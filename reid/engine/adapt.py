@@ -29,7 +29,7 @@ from reid.evaluation import FeatureSet, extract_features
 from reid.models import Header, ReIDModel, SiteSpec
 from reid.models.embedding import EmbeddingDenoiser
 from reid.models.fold import can_fold, fold_affine
-from reid.utils import InputError
+from reid.utils import InputError, short_name
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,9 @@ def adapt(
     check_records(site.records.camids, site.records.pids, settings.noise)
     model = model.to(device)
     features = _extract(model, site, device)
-    familiar = is_familiar(model, header.training, site.title, _inputs(model, site, device))
+    # Many lists are called train.csv.
+    count = len(site.records) if site.name != short_name(site.name) else None
+    familiar = is_familiar(model, header.training, site.title, _inputs(model, site, device), count)
     adapted, judgement = model, None
     if _is_tried(model, features, settings, familiar):
         candidate = reestimate_batchnorm(model, _only_images(site.shuffled, device))
@@ -188,14 +190,14 @@ def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:
 def _has_other_cameras(model: ReIDModel, site: SiteImages) -> bool:
     """Whether the model knows cameras that may be another data set's: it is not given the site's too."""
     side = model.spec.side
-    return side is not None and side.dataset != site.name
+    return side is not None and not (side.dataset and knows_cameras_of(side, site.name))
 
 
 def _check_means(model: ReIDModel, site: SiteImages, settings: NoiseSettings) -> None:
     """Refuse before the work what :func:`adapt` would leave out silently."""
     if settings.means == "camera" and settings.noise != "off" and _has_other_cameras(model, site):
         assert model.spec.side is not None  # it knows cameras
-        whose = model.spec.side.dataset or "an unknown data set"
+        whose = short_name(model.spec.side.dataset) or "an unknown data set"
         raise InputError(
             f"a mean per camera needs a model without the cameras of another data set, this one embeds those"
             f" of {whose}; set ADAPT.MEANS one"

@@ -29,7 +29,8 @@ def as_numbers(name: str, numbers: Numbers | None, images: Tensor) -> Tensor | N
         is_whole = array.dtype.kind in "iu" and array.dtype != np.uint64
         if not is_whole or array.shape != (len(images),):
             raise InputError(
-                f"{name} must be {len(images)} whole numbers, one an image, got {array.shape} of {array.dtype}"
+                f"{name} must be {len(images)} whole numbers, one an image, got {array.shape} of"
+                f" {array.dtype}"
             )
         numbers = torch.from_numpy(array.astype(np.int64))
     check_numbers(name, numbers, len(images))

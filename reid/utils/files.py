@@ -123,6 +123,16 @@ def check_output(path: Path, *inputs: Path | None, to_stream: bool = False) -> N
             raise InputError(f"{path} is read or written already; the results must go to another file")
 
 
+def short_name(dataset: str) -> str:
+    """What people are told of a data set's name: of a list without its folders.
+
+    Example:
+        >>> short_name("/data/north/site.csv"), short_name("market1501")
+        ('site.csv', 'market1501')
+    """
+    return dataset.rsplit("/", 1)[-1]
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path is a device, a pipe, or what this process prints to: written to, never replaced."""
     try:

@@ -238,7 +238,9 @@ def test_means_of_cameras_are_used_on_their_own_set_and_nowhere_else(people, tmp
     assert_same_directions(own.feats, denoiser.apply(feats, camids))
     assert_same_directions(other.extract(loaded).feats, denoiser.apply(feats))
     expected = (
-        "the adaptation's means are of the cameras of market1501: images of msmt17 take one mean for all"
+        "the adaptation's means are of the cameras of market1501: images of msmt17 take one mean for all;"
+        " put all images of one site into one list, whose split column tells them apart, or pass camids"
+        " to embed"
     )
     assert expected in caplog.text
     compared = site.compare(model, found)

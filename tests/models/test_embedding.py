@@ -160,8 +160,8 @@ def test_a_loaded_model_says_whose_cameras_it_knows(tmp_path, caplog):
     with caplog.at_level("INFO", logger="reid"):
         load_model(path)
     assert (
-        "has means for 3 cameras of mine, for embed(images, camids); images of others take the mean of all,"
-        " and without camids one mean serves" in caplog.text
+        "has means for 3 cameras of mine, for embed(images, camids); other cameras take the mean of"
+        " all, and images without camids the map with one mean" in caplog.text
     )
 
 
