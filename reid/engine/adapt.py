@@ -85,12 +85,13 @@ def adapt(
         settings: What is adapted, and how.
 
     Raises:
-        InputError: If the model was adapted before, cameras or tracklets give no pair, an image cannot be
-            read, or no pair is found.
+        InputError: If the model was adapted before, BatchNorm statistics are asked for and cannot be had,
+            cameras or tracklets give no pair, an image cannot be read, or no pair is found.
     """
     if header.is_adapted:
         raise InputError("the model was adapted before; adapt the one that it came from")
     _check_means(model, site, settings.noise)
+    _check_statistics(model, site, settings)
     check_records(site.records.camids, site.records.pids, settings.noise)
     model = model.to(device)
     features = _extract(model, site, device)
@@ -98,7 +99,7 @@ def adapt(
     count = len(site.records) if site.name != short_name(site.name) else None
     familiar = is_familiar(model, header.training, site.title, _inputs(model, site, device), count)
     adapted, judgement = model, None
-    if _is_tried(model, features, settings, familiar):
+    if _is_tried(model, site, settings, familiar):
         candidate = reestimate_batchnorm(model, _only_images(site.shuffled, device))
         found = _extract(candidate, site, device)
         judgement = _judge(features, found)
@@ -164,12 +165,44 @@ def _map_of(denoiser: CameraNoiseDenoiser) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(denoiser.weight), torch.from_numpy(denoiser.mean)
 
 
-def _is_tried(model: ReIDModel, features: FeatureSet, settings: AdaptSettings, familiar: bool) -> bool:
+def _is_tried(model: ReIDModel, site: SiteImages, settings: AdaptSettings, familiar: bool) -> bool:
     """Whether new BatchNorm statistics are worth their pass: asked for, or able to be judged and to help."""
-    if settings.batchnorm == "auto":
-        # Without cameras nothing tells whether they help.
-        return has_batchnorm(model) and settings.noise.pairs == "cameras" and not familiar
-    return settings.batchnorm == "on"
+    if settings.batchnorm != "auto":
+        return settings.batchnorm == "on"
+    # Without cameras nothing tells whether they help.
+    if not _has_statistics(model) or settings.noise.pairs != "cameras" or familiar:
+        return False
+    if _has_single_images(site):
+        logger.info("BatchNorm statistics stay: no batch has two images (TEST.IMS_PER_BATCH 1)")
+        return False
+    return True
+
+
+def _has_statistics(model: ReIDModel) -> bool:
+    """Whether the retrieval feature reads BatchNorm statistics; necks behind it do not count."""
+    parts = [m for m in model.children() if m is not model.neck and m is not model.part_necks]
+    return any(map(has_batchnorm, parts if model.spec.neck_feat == "before" else [model]))
+
+
+def _has_single_images(site: SiteImages) -> bool:
+    """Whether no batch has two images."""
+    return len(site.shuffled) >= len(site.records)
+
+
+def _check_statistics(model: ReIDModel, site: SiteImages, settings: AdaptSettings) -> None:
+    """Refuse before the work statistics that are asked for and cannot be had."""
+    if settings.batchnorm != "on":
+        return
+    if not _has_statistics(model):
+        raise InputError(
+            "ADAPT.BATCHNORM on needs a retrieval feature that reads BatchNorm statistics, this model's reads"
+            " none; set ADAPT.BATCHNORM off"
+        )
+    if _has_single_images(site):
+        raise InputError(
+            "re-estimating BatchNorm needs a batch of at least two images, each has one; raise"
+            " TEST.IMS_PER_BATCH, or set ADAPT.BATCHNORM off"
+        )
 
 
 def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:

@@ -280,3 +280,34 @@ def test_images_that_give_no_pair_are_refused_before_one_is_read(people, column,
     with pytest.raises(InputError, match=message) as caught:
         adapt(model, header, nothing, CPU, AdaptSettings(NoiseSettings(pairs=pairs)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "neck_feat", "passes"),
+    [("vit_micro", "before", 0), ("vit_micro", "after", 1), ("resnet10", "before", 1)],
+)
+def test_statistics_that_the_feature_does_not_read_cost_no_pass(people, name, neck_feat, passes, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "reid.engine.adapt.reestimate_batchnorm", lambda model, batches: seen.append(batches) or model
+    )
+    model, header, site = prepare(people, name, neck_feat=neck_feat)
+    settings = AdaptSettings(NoiseSettings(noise="off"))
+    adapt(model, header, site.images, CPU, settings)
+    assert len(seen) == passes
+    if not passes:
+        with pytest.raises(InputError, match="this model's reads none; set ADAPT.BATCHNORM off"):
+            adapt(model, header, site.images, CPU, replace(settings, batchnorm="on"))
+
+
+def test_single_images_leave_the_statistics_unless_they_are_asked_for(people, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
+    caplog.set_level("INFO")
+    model, header, _ = prepare(people, "resnet10")
+    cfg = small_config(people, people, "TEST.IMS_PER_BATCH", "1")
+    site = build_site(cfg, "market1501", people, header, CPU)
+    off = NoiseSettings(noise="off")
+    assert adapt(model, header, site.images, CPU, AdaptSettings(off)).model is model
+    assert "no batch has two images (TEST.IMS_PER_BATCH 1)" in caplog.text
+    with pytest.raises(InputError, match=r"raise TEST\.IMS_PER_BATCH, or set"):
+        adapt(model, header, site.images, CPU, AdaptSettings(off, "on"))
