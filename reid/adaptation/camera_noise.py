@@ -100,14 +100,15 @@ def fit_camera_noise(
     Args:
         features: (N, D) embeddings of any scale.
         camids: (N,) cameras; None pairs mutual neighbours of any camera, which gains about half as much.
-        shrinkage: r, the share of the noise's mean variance that is added in every direction, above 0.
+        shrinkage: r, the share of the noise's mean variance that is added in every direction, at least 0.001.
         options: ``k``, ``mean_per_camera``, ``tracklets`` and ``affine`` of :func:`measure_noise`.
 
     Returns:
         The map; the same for the same images in any order, up to rounding.
 
     Raises:
-        InputError: If all pairs are identical, r is not finite and above 0, or as :func:`measure_noise`.
+        InputError: If all pairs are identical, r is not finite and at least 0.001, or as
+            :func:`measure_noise`.
     """
     return whiten(measure_noise(features, camids, **options), shrinkage)
 
@@ -120,7 +121,7 @@ def whiten(noise: Noise, shrinkage: float = 3.0) -> CameraNoiseDenoiser:
         shrinkage: r, as in :func:`fit_camera_noise`.
 
     Raises:
-        InputError: If all pairs are identical, or r is not finite and above 0.
+        InputError: If all pairs are identical, or r is not finite and at least 0.001.
     """
     weight = noise.inverse_root(shrinkage)
     spectrum = noise.spectrum[0][::-1].copy()

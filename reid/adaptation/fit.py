@@ -31,7 +31,8 @@ class NoiseSettings:
     """How the noise is fitted.
 
     Args:
-        noise: Whether it is denoised; ``auto`` where more ways lead back across cameras.
+        noise: Whether it is denoised; ``auto`` where more ways lead back across cameras, or nothing can be
+            judged, and there are 10 pairs at least.
         pairs: What is paired: neighbours of other ``cameras``, images of one of the ``tracklets``, or
             ``neighbours`` of any camera.
         k: Neighbours an image may be paired with; None chooses.
@@ -91,7 +92,10 @@ def fit_noise(
         denoiser = fit_camera_noise(
             features, None, k=setting.k, shrinkage=setting.shrinkage, tracklets=of_tracklets, affine=affine
         )
-        return Choice(denoiser, setting)
+        choice = Choice(
+            denoiser, setting, reason="only pairs of cameras tell how well images find each other"
+        )
+        return choice.unless_few_pairs(always=settings.noise == "on")
     known = camids >= 0
     if not known.all():
         features, camids = _with_cameras(features, camids)

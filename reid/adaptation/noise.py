@@ -17,6 +17,7 @@ from reid.adaptation.scaling import CHUNK, common_length, normalise, scale
 from reid.adaptation.tracklets import tracklet_pairs
 from reid.utils import InputError
 
+LEAST_SHRINKAGE = 1e-3
 LEAST_OF_CAMERA = 10  # images; the mean of fewer is mostly their own features, and of one nothing is left
 
 
@@ -48,13 +49,15 @@ class Noise:
         """(D, D) A = (S_n + r trace(S_n)/d I)^(-1/2), of mean eigenvalue 1, since a normalisation follows.
 
         Args:
-            shrinkage: r, above 0.
+            shrinkage: r, at least 0.001: of less, rounding decides what the weakest directions weigh.
 
         Raises:
-            InputError: If r is not finite and above 0, or there is no noise.
+            InputError: If r is not finite and at least 0.001, or there is no noise.
         """
-        if not shrinkage > 0 or not np.isfinite(shrinkage):
-            raise InputError(f"the shrinkage r must be finite and above 0, got {shrinkage}; 3 is usual")
+        if not shrinkage >= LEAST_SHRINKAGE or not np.isfinite(shrinkage):
+            raise InputError(
+                f"the shrinkage r must be finite and at least {LEAST_SHRINKAGE}, got {shrinkage}; 3 is usual"
+            )
         floor = shrinkage * np.trace(self.covariance) / len(self.covariance)
         if not floor > 0:
             raise InputError(

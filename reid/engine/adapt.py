@@ -22,7 +22,7 @@ from reid.adaptation import (
 )
 from reid.adaptation.fit import NoiseSettings, Switch, check_records
 from reid.data import Batch, Records, iterate
-from reid.engine.adaptation import Adaptation
+from reid.engine.adaptation import Adaptation, count_used
 from reid.engine.familiar import Inputs, is_familiar
 from reid.engine.side import knows_cameras_of, side_inputs
 from reid.evaluation import FeatureSet, extract_features
@@ -119,6 +119,7 @@ def adapt(
         affine=folds,
     )
     has_new_statistics = adapted is not model
+    num_images, num_cameras = count_used(features.camids.numpy(), settings.noise.pairs)
     if choice.denoiser is not None:
         adapted = with_denoiser(adapted, choice.denoiser, site.name)
     return Adaptation(
@@ -128,8 +129,8 @@ def adapt(
         batchnorm_judgement=judgement,
         choice=choice,
         pairs=settings.noise.pairs,
-        num_images=len(features),
-        num_cameras=len(np.unique(features.camids[features.camids >= 0])),
+        num_images=num_images,
+        num_cameras=num_cameras,
         seconds=time.perf_counter() - start,
     )
 
@@ -213,7 +214,7 @@ def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:
         return None
     judgement = judge(before.feats.numpy()[known], after.feats.numpy()[known], camids[known])
     logger.info(
-        "BatchNorm statistics of these images: ways back change by %+.4f (error %.4f)",
+        "BatchNorm statistics of these images: ways back change by %+.4f (standard error %.4f)",
         judgement.gain,
         judgement.error,
     )

@@ -192,6 +192,18 @@ def build_adapt_settings(cfg: CfgNode) -> AdaptSettings:
     return AdaptSettings(noise, cfg.ADAPT.BATCHNORM, cfg.ADAPT.FOLD)
 
 
+def build_file_settings(cfg: CfgNode) -> NoiseSettings:
+    """The same for features in files.
+
+    Raises:
+        InputError: If its words do not go together, or ask for what only a model has.
+    """
+    settings = build_adapt_settings(cfg)
+    if settings.batchnorm == "on":
+        raise InputError("ADAPT.BATCHNORM on needs a model, features have no statistics; set it off or auto")
+    return settings.noise
+
+
 def build_side_spec(cfg: CfgNode, dataset: ReIDDataset) -> SideSpec | None:
     """The cameras and views that ``cfg`` embeds, those of the training images; None where it embeds none.
 

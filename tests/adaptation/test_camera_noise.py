@@ -230,7 +230,7 @@ def test_a_feature_at_the_mean_has_no_direction():
 def test_options_are_checked():
     features, camids, _ = site(ids=5)
     for shrinkage in (0, -1.0, np.nan, np.inf):
-        with pytest.raises(InputError, match=f"finite and above 0, got {shrinkage}; 3 is usual"):
+        with pytest.raises(InputError, match=rf"finite and at least 0\.001, got {shrinkage}; 3 is usual"):
             fit_camera_noise(features, camids, shrinkage=shrinkage)
     with pytest.raises(InputError, match="k = 0; 2 is usual"):
         fit_camera_noise(features, camids, k=0)

@@ -296,7 +296,7 @@ def test_statistics_that_the_feature_does_not_read_cost_no_pass(people, name, ne
     adapt(model, header, site.images, CPU, settings)
     assert len(seen) == passes
     if not passes:
-        with pytest.raises(InputError, match="this model's reads none; set ADAPT.BATCHNORM off"):
+        with pytest.raises(InputError, match=r"this model's reads none; set ADAPT\.BATCHNORM off"):
             adapt(model, header, site.images, CPU, replace(settings, batchnorm="on"))
 
 
