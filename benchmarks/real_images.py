@@ -75,7 +75,7 @@ class Bench:
         images, prepared = self.dataset.train, self.header.preprocessing
         ordered = plain_loader(images, prepared, BATCH, WORKERS)
         shuffled = shuffled_loader(images, prepared, BATCH, 0, WORKERS)
-        return SiteImages(self.dataset.name, self.dataset.title, ordered, shuffled)
+        return SiteImages(self.dataset.name, self.dataset.title, images, ordered, shuffled)
 
     def evaluator(self) -> Evaluator:
         """Prepare the evaluation."""

@@ -16,7 +16,7 @@ from yacs.config import CfgNode
 from reid.config import load_config
 from reid.engine.adapt import adapt
 from reid.engine.adapt_files import adapt_files
-from reid.engine.build_data import build_adapt_settings, build_site
+from reid.engine.build_data import build_adapt_settings, build_file_settings, build_site
 from reid.engine.load import load_to_adapt
 from reid.models import save_checkpoint
 from reid.utils import check_output, pick_device, setup_logging, write_json
@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def of_files(args: argparse.Namespace, cfg: CfgNode) -> dict[str, Any]:
-    found = adapt_files(args.features, args.out, build_adapt_settings(cfg).noise, args.denoise)
+    found = adapt_files(args.features, args.out, build_file_settings(cfg), args.denoise)
     print(found.as_text())
     return found.as_dict()
 
@@ -61,7 +61,7 @@ def of_images(args: argparse.Namespace, cfg: CfgNode) -> dict[str, Any]:
         print(comparison.as_text())
     save_checkpoint(args.out, adaptation.model, site.header_of(adaptation))
     print(f"wrote {args.out}")
-    return adaptation.as_dict() | (comparison.as_dict() if comparison else {})
+    return (comparison.as_dict() if comparison else {}) | adaptation.as_dict()
 
 
 if __name__ == "__main__":

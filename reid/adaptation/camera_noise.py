@@ -35,8 +35,8 @@ class CameraNoiseDenoiser:
         num_pairs: P.
         length: L, where all embeddings are divided by one length, so that the map is affine; None where each
             is divided by its own.
-        without_cameras: The map with one mean, for features whose cameras are not told at all; None where
-            this one serves. It whitens the offsets of cameras, which a map with camera means leaves in.
+        without_cameras: The map with one mean, for features whose cameras are unknown; None where this one
+            serves. It whitens the offsets of cameras, which a map with camera means leaves in.
     """
 
     weight: NDArray[np.float64]
@@ -52,8 +52,9 @@ class CameraNoiseDenoiser:
 
         Args:
             features: (N, D) as the model gives them; of any scale where ``length`` is None.
-            camids: (N,) cameras; one that was not seen when fitting takes the overall mean. None where none
-                is known: then the map with one mean is taken.
+            camids: (N,) cameras, below 0 where unknown; None where none is known. A feature of unknown camera
+                goes through ``without_cameras`` where there is one; a camera that is known but was not seen
+                when fitting takes the overall mean.
 
         Returns:
             (N, D) float32 of unit length; zero where a feature is the mean itself.
@@ -64,10 +65,19 @@ class CameraNoiseDenoiser:
         """
         if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise InputError(f"features must be (N, {len(self.mean)}), got {features.shape}")
-        if camids is None and self.without_cameras is not None:
-            return self.without_cameras.apply(features)
         if camids is not None and len(camids) != len(features):
             raise InputError(f"each of {len(features)} features needs a camera, got {len(camids)} cameras")
+        if self.without_cameras is None:
+            return self._map(features, camids)
+        if camids is None or (camids < 0).all():
+            return self.without_cameras.apply(features)
+        denoised = self._map(features, camids)
+        if (camids < 0).any():
+            denoised[camids < 0] = self.without_cameras.apply(features[camids < 0])
+        return denoised
+
+    def _map(self, features: Features, camids: Indices | None) -> Features:
+        """This map, of cameras without a mean around the overall one."""
         weight, mean = self.weight.T.astype(np.float32), self.mean.astype(np.float32)
         denoised = np.empty(features.shape, np.float32)
         for start in range(0, len(features), CHUNK):
@@ -90,14 +100,15 @@ def fit_camera_noise(
     Args:
         features: (N, D) embeddings of any scale.
         camids: (N,) cameras; None pairs mutual neighbours of any camera, which gains about half as much.
-        shrinkage: r, the share of the noise's mean variance that is added in every direction, above 0.
+        shrinkage: r, the share of the noise's mean variance that is added in every direction, at least 0.001.
         options: ``k``, ``mean_per_camera``, ``tracklets`` and ``affine`` of :func:`measure_noise`.
 
     Returns:
         The map; the same for the same images in any order, up to rounding.
 
     Raises:
-        InputError: If all pairs are identical, r is not finite and above 0, or as :func:`measure_noise`.
+        InputError: If all pairs are identical, r is not finite and at least 0.001, or as
+            :func:`measure_noise`.
     """
     return whiten(measure_noise(features, camids, **options), shrinkage)
 
@@ -110,7 +121,7 @@ def whiten(noise: Noise, shrinkage: float = 3.0) -> CameraNoiseDenoiser:
         shrinkage: r, as in :func:`fit_camera_noise`.
 
     Raises:
-        InputError: If all pairs are identical, or r is not finite and above 0.
+        InputError: If all pairs are identical, or r is not finite and at least 0.001.
     """
     weight = noise.inverse_root(shrinkage)
     spectrum = noise.spectrum[0][::-1].copy()

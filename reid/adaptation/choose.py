@@ -8,6 +8,7 @@ back.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,11 +22,14 @@ from reid.adaptation.reciprocity import reciprocity
 from reid.adaptation.scaling import normalise
 from reid.utils import InputError
 
+logger = logging.getLogger(__name__)
+
 NEIGHBOURS = (2, 3)
 SHRINKAGES = (1.0, 3.0, 10.0)
 MEANS = (False, True)
 USUAL = (2, 3.0)  # what lost nothing in any set that was tried
 LEAST_IMAGES = 40  # held out, to judge by
+LEAST_PAIRS = 10  # that say what noise is
 MOST_IMAGES = 10_000  # that are looked at: a standard error of some thousandths
 LARGEST_GROUP = 0.1  # of the images that pairs connect; more cannot be split in two evenly
 
@@ -46,8 +50,12 @@ class Setting:
 
     def describe(self) -> str:
         """In words."""
+        return f"k = {self.k}, {self.describe_map()}"
+
+    def describe_map(self) -> str:
+        """The same without k, which tracklets do not read."""
         mean = "a mean per camera" if self.mean_per_camera else "one mean"
-        return f"k = {self.k}, r = {self.shrinkage:g}, {mean}"
+        return f"r = {self.shrinkage:g}, {mean}"
 
 
 @dataclass(frozen=True)
@@ -107,15 +115,25 @@ class Choice:
     """What was chosen.
 
     Args:
-        denoiser: Fitted on all images; None where no setting is better by more than a standard error.
+        denoiser: Fitted on all images; None where no setting is better by more than a standard error, or
+            there are too few pairs to fit by.
         setting: Its setting; None likewise.
-        candidates: All settings that were judged; empty where there were too few images to judge by, and the
-            usual setting was taken.
+        candidates: All settings that were judged; empty where nothing can be judged, and the usual setting
+            was taken.
+        reason: Why nothing was judged, or why nothing was fitted although something was; else empty.
     """
 
     denoiser: CameraNoiseDenoiser | None
     setting: Setting | None
     candidates: tuple[Candidate, ...] = ()
+    reason: str = ""
+
+    def unless_few_pairs(self, *, always: bool) -> Choice:
+        """Itself, or without ``always`` nothing where the noise would be that of fewer than 10 pairs."""
+        if always or self.denoiser is None or self.denoiser.num_pairs >= LEAST_PAIRS:
+            return self
+        reason = f"too few pairs, {self.denoiser.num_pairs}; {LEAST_PAIRS} are needed"
+        return Choice(None, None, self.candidates, reason)
 
 
 def judge(before: Features, after: Features, camids: Indices, seed: int = 0) -> Judgement:
@@ -150,7 +168,8 @@ def choose_camera_noise(
 
     The usual values, k = 2 and r = 3, are kept unless others are better by more than a standard error. With
     fewer than 40 images to judge by the usual setting, with one mean, is taken unjudged: it lost nothing in
-    any set that was tried. Of many images 10,000 are looked at, whole groups that pairs connect.
+    any set that was tried. With fewer than 10 pairs nothing is taken. Of many images 10,000 are looked at,
+    whole groups that pairs connect.
 
     Args:
         features: (N, D) embeddings of any scale.
@@ -158,7 +177,8 @@ def choose_camera_noise(
         neighbours: Values of k to try.
         shrinkages: Values of r to try.
         means: Whether to try one mean (False), one a camera (True), or both.
-        always: Whether to take the best setting although none is better than the untouched features.
+        always: Whether to take the best setting although none is better than the untouched features, and
+            however few pairs there are.
         affine: As in :func:`fit_camera_noise`.
         seed: Of the split.
 
@@ -166,7 +186,7 @@ def choose_camera_noise(
         InputError: As :func:`fit_camera_noise`.
     """
     settings = [Setting(*values) for values in itertools.product(neighbours, shrinkages, means)]
-    candidates = _judge_all(features, camids, settings, affine, seed)
+    candidates, reason = _judge_all(features, camids, settings, affine, seed)
     chosen = pick(candidates, always=always) if candidates else _usual(settings)
     if chosen is None:
         return Choice(None, None, tuple(candidates))
@@ -175,7 +195,11 @@ def choose_camera_noise(
         one_mean = vars(chosen) | {"mean_per_camera": False}
         alone = fit_camera_noise(features, camids, **one_mean, affine=affine)
         denoiser = replace(denoiser, without_cameras=alone)
-    return Choice(denoiser, chosen, tuple(candidates))
+    choice = Choice(denoiser, chosen, tuple(candidates), reason).unless_few_pairs(always=always)
+    if choice.reason:
+        what = "nothing is fitted" if choice.denoiser is None else "the usual setting is taken unjudged"
+        logger.warning("%s: %s", choice.reason, what)
+    return choice
 
 
 def pick(candidates: Sequence[Candidate], *, always: bool = False) -> Setting | None:
@@ -203,13 +227,13 @@ def _usual(settings: Sequence[Setting]) -> Setting:
 
 def _judge_all(
     features: Features, camids: Indices, settings: Sequence[Setting], affine: bool, seed: int
-) -> list[Candidate]:
-    """Every setting on both halves; nothing where a half has too little to fit or to judge by."""
+) -> tuple[list[Candidate], str]:
+    """Every setting on both halves; nothing, and why, where a half has too little to fit or to judge by."""
     groups = _groups(normalise(features), camids)
     rows, half = _halves(groups, MOST_IMAGES, seed)
     features, camids = features[rows], camids[rows]
     if min(half.sum(), (~half).sum()) < LEAST_IMAGES // 2:
-        return []
+        return [], f"too few images to judge by ({len(rows)}, in halves of {LEAST_IMAGES // 2} at least)"
     untouched: list[NDArray[np.float64]] = []
     found: dict[Setting, list[NDArray[np.float64]]] = {setting: [] for setting in settings}
     for fitted in (half, ~half):
@@ -222,12 +246,12 @@ def _judge_all(
                 noise = measure_noise(features[fitted], camids[fitted], **options)  # type: ignore[arg-type]
                 maps = {s: whiten(noise, s.shrinkage) for s in _of(settings, k, per_camera)}
             except InputError:
-                # A half of one camera, or without a pair: the whole may still be fitted.
-                return []
+                # The whole may still be fitted.
+                return [], "too few images to judge by (half of them are of one camera, or give no pair)"
             for setting, denoiser in maps.items():
                 found[setting].append(reciprocity(denoiser.apply(held_out, cameras), cameras))
     before = np.concatenate(untouched)
-    return [Candidate(s, Judgement.of(before, np.concatenate(scores))) for s, scores in found.items()]
+    return [Candidate(s, Judgement.of(before, np.concatenate(scores))) for s, scores in found.items()], ""
 
 
 def _of(settings: Sequence[Setting], k: int, per_camera: bool) -> list[Setting]:

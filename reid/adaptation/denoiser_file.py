@@ -13,6 +13,7 @@ from reid.adaptation.camera_noise import CameraNoiseDenoiser
 from reid.utils import UNREADABLE, InputError, write_atomically
 
 KIND = "reid.adaptation denoiser 1"
+INTEGER = np.dtype(np.int64)
 ONE_MEAN = "one_mean_"  # begins the names of the map for features without cameras
 
 
@@ -63,6 +64,8 @@ def load_denoiser(path: Path) -> CameraNoiseDenoiser:
                         if name.startswith(ONE_MEAN)
                     }
                     denoiser, alone = _read(columns), _read(own) if own else None
+                    if alone is not None and len(alone.mean) != len(denoiser.mean):
+                        raise ValueError("widths")
                     return replace(denoiser, without_cameras=alone)
         except (*UNREADABLE, zlib.error, zipfile.BadZipFile):
             pass
@@ -70,20 +73,26 @@ def load_denoiser(path: Path) -> CameraNoiseDenoiser:
 
 
 def _read(found: dict[str, NDArray[np.generic]]) -> CameraNoiseDenoiser:
-    weight, mean, spectrum = (found[name].astype(np.float64) for name in ("weight", "mean", "noise_spectrum"))
-    means, length = found["camera_means"].astype(np.float64), float(found["length"])
+    arrays = [found[name] for name in ("weight", "mean", "camera_means", "noise_spectrum")]
+    cameras, num_pairs, length = found["cameras"], found["num_pairs"], float(found["length"])
+    if any(array.dtype != np.float64 for array in arrays) or {cameras.dtype, num_pairs.dtype} != {INTEGER}:
+        raise ValueError("types")
+    weight, mean, means, spectrum = (array.astype(np.float64) for array in arrays)
     shapes = (weight.shape, spectrum.shape, means.shape[1:])
     if shapes != (2 * mean.shape, mean.shape, mean.shape) or mean.ndim != 1 or len(mean) == 0:
         raise ValueError("shapes")
-    arrays = (weight, mean, means, spectrum)
     if not all(np.isfinite(array).all() for array in arrays) or length <= 0 or np.isinf(length):
         raise ValueError("numbers")
-    cameras = [int(camera) for camera in found["cameras"]]
+    if not np.allclose(weight, weight.T, rtol=0, atol=1e-9 * np.abs(weight).max()) or int(num_pairs) < 1:
+        raise ValueError("map")
+    numbers = [int(camera) for camera in cameras]
+    if len(set(numbers)) < len(numbers) or min(numbers, default=0) < 0:
+        raise ValueError("cameras")
     return CameraNoiseDenoiser(
         weight,
         mean,
-        dict(zip(cameras, means, strict=True)),
+        dict(zip(numbers, means, strict=True)),
         spectrum,
-        int(found["num_pairs"]),
+        int(num_pairs),
         None if np.isnan(length) else length,
     )

@@ -10,7 +10,9 @@ import numpy as np
 
 from reid.adaptation.camera_noise import fit_camera_noise
 from reid.adaptation.choose import MEANS, NEIGHBOURS, SHRINKAGES, USUAL, Choice, Setting, choose_camera_noise
+from reid.adaptation.noise import check_cameras
 from reid.adaptation.pairs import Features, Indices
+from reid.adaptation.tracklets import tracklet_pairs
 from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
@@ -18,6 +20,10 @@ logger = logging.getLogger(__name__)
 Switch = Literal["auto", "on", "off"]
 Pairing = Literal["cameras", "tracklets", "neighbours"]
 WEAKEST_IN_DOMAIN = 3.0
+NO_CAMERA = (
+    "camera noise needs the images' cameras, no image has one; give them (a camid column), or set"
+    " ADAPT.PAIRS tracklets, or ADAPT.PAIRS neighbours, which gains about half as much"
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class NoiseSettings:
     """How the noise is fitted.
 
     Args:
-        noise: Whether it is denoised; ``auto`` where more ways lead back across cameras.
+        noise: Whether it is denoised; ``auto`` where more ways lead back across cameras, or nothing can be
+            judged, and there are 10 pairs at least.
         pairs: What is paired: neighbours of other ``cameras``, images of one of the ``tracklets``, or
             ``neighbours`` of any camera.
         k: Neighbours an image may be paired with; None chooses.
@@ -85,7 +92,10 @@ def fit_noise(
         denoiser = fit_camera_noise(
             features, None, k=setting.k, shrinkage=setting.shrinkage, tracklets=of_tracklets, affine=affine
         )
-        return Choice(denoiser, setting)
+        choice = Choice(
+            denoiser, setting, reason="only pairs of cameras tell how well images find each other"
+        )
+        return choice.unless_few_pairs(always=settings.noise == "on")
     known = camids >= 0
     if not known.all():
         features, camids = _with_cameras(features, camids)
@@ -102,12 +112,34 @@ def fit_noise(
     )
 
 
+def check_records(camids: Indices, tracklets: Indices, settings: NoiseSettings) -> None:
+    """Refuse before the work images that :func:`fit_noise` would refuse whatever their features are.
+
+    Args:
+        camids: (N,) cameras, -1 unknown.
+        tracklets: (N,) numbers of tracklets, -1 for none.
+        settings: What is asked for.
+
+    Raises:
+        InputError: If the images are fewer than two, or pairs are of cameras and no image has one or all have
+            the same, or pairs are of tracklets and none has two images.
+    """
+    if settings.noise == "off":
+        return
+    if settings.pairs == "cameras":
+        known = camids[camids >= 0]
+        if len(camids) and not len(known):
+            raise InputError(NO_CAMERA)
+        check_cameras(known)
+    elif settings.pairs == "tracklets":
+        tracklet_pairs(tracklets)
+    elif len(camids) < 2:
+        raise InputError(f"pairs need at least two images, got {len(camids)}; give more")
+
+
 def _with_cameras(features: Features, camids: Indices) -> tuple[Features, Indices]:
     known = camids >= 0
     if not known.any():
-        raise InputError(
-            "camera noise needs the images' cameras, no image has one; give them (a camid column), or set"
-            " ADAPT.PAIRS tracklets, or ADAPT.PAIRS neighbours, which gains about half as much"
-        )
+        raise InputError(NO_CAMERA)
     logger.warning("%d of %d images have no camera: no pair is of them", (~known).sum(), len(known))
     return np.ascontiguousarray(features[known]), camids[known]

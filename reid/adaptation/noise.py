@@ -17,6 +17,7 @@ from reid.adaptation.scaling import CHUNK, common_length, normalise, scale
 from reid.adaptation.tracklets import tracklet_pairs
 from reid.utils import InputError
 
+LEAST_SHRINKAGE = 1e-3
 LEAST_OF_CAMERA = 10  # images; the mean of fewer is mostly their own features, and of one nothing is left
 
 
@@ -48,13 +49,15 @@ class Noise:
         """(D, D) A = (S_n + r trace(S_n)/d I)^(-1/2), of mean eigenvalue 1, since a normalisation follows.
 
         Args:
-            shrinkage: r, above 0.
+            shrinkage: r, at least 0.001: of less, rounding decides what the weakest directions weigh.
 
         Raises:
-            InputError: If r is not finite and above 0, or there is no noise.
+            InputError: If r is not finite and at least 0.001, or there is no noise.
         """
-        if not shrinkage > 0 or not np.isfinite(shrinkage):
-            raise InputError(f"the shrinkage r must be finite and above 0, got {shrinkage}; 3 is usual")
+        if not shrinkage >= LEAST_SHRINKAGE or not np.isfinite(shrinkage):
+            raise InputError(
+                f"the shrinkage r must be finite and at least {LEAST_SHRINKAGE}, got {shrinkage}; 3 is usual"
+            )
         floor = shrinkage * np.trace(self.covariance) / len(self.covariance)
         if not floor > 0:
             raise InputError(
@@ -97,11 +100,8 @@ def measure_noise(
     for name, numbers in (("camera", camids), ("tracklet", tracklets)):
         if numbers is not None and len(numbers) != len(features):
             raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
-    if camids is not None and tracklets is None and (count := len(np.unique(camids))) < 2:
-        raise InputError(
-            f"camera noise needs images of at least two cameras, got {count}; give the cameras, or pair"
-            " images without them (ADAPT.PAIRS neighbours, or tracklets)"
-        )
+    if camids is not None and tracklets is None:
+        check_cameras(camids)
     if mean_per_camera and camids is None:
         raise InputError("a mean for each camera needs the images' cameras, got none; give them, or one mean")
     unit = normalise(features)
@@ -121,6 +121,19 @@ def measure_noise(
     if len(pairs) == 0:
         raise InputError("no two images are among each other's nearest; give more images, or a larger k")
     return Noise(noise_covariance(seen, pairs), mean, camera_means, len(pairs), length)
+
+
+def check_cameras(camids: Indices) -> None:
+    """Refuse images, (N,) of known cameras, that another camera sees none of.
+
+    Raises:
+        InputError: If the cameras are fewer than two.
+    """
+    if (count := len(np.unique(camids))) < 2:
+        raise InputError(
+            f"camera noise needs images of at least two cameras, got {count}; give the cameras, or pair"
+            " images without them (ADAPT.PAIRS neighbours, or tracklets)"
+        )
 
 
 def _camera_means(features: Features, camids: Indices) -> dict[int, NDArray[np.float64]]:

@@ -228,6 +228,8 @@ def _wrong_combinations(cfg: CfgNode) -> list[str]:
     steps = cfg.SOLVER.STEPS
     if all(type(n) is int for n in steps) and sorted(set(steps)) != steps:
         faults.append(f"SOLVER.STEPS must rise, got {show(steps)}; use {show(sorted(set(steps)))}")
+    if 0 < cfg.ADAPT.SHRINKAGE < 1e-3:
+        faults.append(f"ADAPT.SHRINKAGE must be 0 or at least 0.001, got {show(cfg.ADAPT.SHRINKAGE)}")
     if cfg.MODEL.ID_LOSS_WEIGHT == 0 and cfg.MODEL.TRIPLET_LOSS_WEIGHT == 0:
         faults.append("MODEL.ID_LOSS_WEIGHT and MODEL.TRIPLET_LOSS_WEIGHT must not both be 0")
     if cfg.SOLVER.MAX_EPOCHS == 0 and cfg.DENOISE.MODE == "none":

@@ -234,7 +234,7 @@ _C.ADAPT.PAIRS = "cameras"
 _C.ADAPT.NOISE = "auto"
 # Neighbours an image may be paired with; 0 chooses without labels.
 _C.ADAPT.K = 0
-# The share r of the noise's mean variance that is added in every direction; 0 chooses.
+# The share r of the noise's mean variance that is added in every direction, from 0.001; 0 chooses.
 _C.ADAPT.SHRINKAGE = 0.0
 # What is subtracted: one mean, one a camera, or auto, which chooses.
 _C.ADAPT.MEANS = "auto"

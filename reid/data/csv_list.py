@@ -59,7 +59,7 @@ def load_csv(path: Path, *, train: bool = True, test: bool = True) -> ReIDDatase
     warn_of_queries_without_match(str(path), test_records, trial)
     trials = (trial,) if len(query) and len(gallery) else ()
     return ReIDDataset(
-        path.name,
+        path.resolve().as_posix(),  # two lists of one file name are not one data set
         path.stem,
         "train",
         train_records,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.data.records import UNKNOWN, Records, ReIDDataset
+from reid.utils import short_name
 
 
 def merge_training(datasets: Sequence[ReIDDataset]) -> ReIDDataset:
@@ -31,7 +32,7 @@ def merge_training(datasets: Sequence[ReIDDataset]) -> ReIDDataset:
         _number_apart([part.train.camids for part in parts]),
         _number_apart([part.train.viewids for part in parts]),
     )
-    name = "+".join(part.name for part in parts)
+    name = "+".join(short_name(part.name) for part in parts)
     title = " and ".join(f"{part.title} {part.train_rule}" for part in parts)
     return ReIDDataset(name, title, "merged", merged, Records.empty(root), ())
 

@@ -118,7 +118,7 @@ class ReIDDataset:
     Features of ``test`` are extracted once; every trial picks its rows, and the trials' metrics are averaged.
 
     Args:
-        name: The registry's name, e.g. ``market1501``.
+        name: The registry's name, e.g. ``market1501``; of a list its whole path, which ``short_name`` cuts.
         title: What results call it, with its version: ``MSMT17 V1``.
         train_rule: What training uses, e.g. ``train+val`` or ``train``.
         train: Training images; identities as in the source, not yet relabelled.

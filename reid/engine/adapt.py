@@ -20,16 +20,16 @@ from reid.adaptation import (
     judge,
     reestimate_batchnorm,
 )
-from reid.adaptation.fit import NoiseSettings, Switch
-from reid.data import Batch, iterate
-from reid.engine.adaptation import Adaptation
+from reid.adaptation.fit import NoiseSettings, Switch, check_records
+from reid.data import Batch, Records, iterate
+from reid.engine.adaptation import Adaptation, count_used
 from reid.engine.familiar import Inputs, is_familiar
 from reid.engine.side import knows_cameras_of, side_inputs
 from reid.evaluation import FeatureSet, extract_features
 from reid.models import Header, ReIDModel, SiteSpec
 from reid.models.embedding import EmbeddingDenoiser
 from reid.models.fold import can_fold, fold_affine
-from reid.utils import InputError
+from reid.utils import InputError, short_name
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,14 @@ class SiteImages:
     Args:
         name: Of the data set, which tells whose cameras they are.
         title: What results call it.
-        ordered: In order, for features; their identities are not read, unless as numbers of tracklets.
+        records: The images; their identities are not read, unless as numbers of tracklets.
+        ordered: In order, for features.
         shuffled: In random order, for BatchNorm: one batch must not be of one camera.
     """
 
     name: str
     title: str
+    records: Records
     ordered: DataLoader[Batch]
     shuffled: DataLoader[Batch]
 
@@ -83,16 +85,21 @@ def adapt(
         settings: What is adapted, and how.
 
     Raises:
-        InputError: If the model was adapted before, an image cannot be read, or no pair is found.
+        InputError: If the model was adapted before, BatchNorm statistics are asked for and cannot be had,
+            cameras or tracklets give no pair, an image cannot be read, or no pair is found.
     """
     if header.is_adapted:
         raise InputError("the model was adapted before; adapt the one that it came from")
     _check_means(model, site, settings.noise)
+    _check_statistics(model, site, settings)
+    check_records(site.records.camids, site.records.pids, settings.noise)
     model = model.to(device)
     features = _extract(model, site, device)
-    familiar = is_familiar(model, header.training, site.title, _inputs(model, site, device))
+    # Many lists are called train.csv.
+    count = len(site.records) if site.name != short_name(site.name) else None
+    familiar = is_familiar(model, header.training, site.title, _inputs(model, site, device), count)
     adapted, judgement = model, None
-    if _is_tried(model, features, settings, familiar):
+    if _is_tried(model, site, settings, familiar):
         candidate = reestimate_batchnorm(model, _only_images(site.shuffled, device))
         found = _extract(candidate, site, device)
         judgement = _judge(features, found)
@@ -112,6 +119,7 @@ def adapt(
         affine=folds,
     )
     has_new_statistics = adapted is not model
+    num_images, num_cameras = count_used(features.camids.numpy(), settings.noise.pairs)
     if choice.denoiser is not None:
         adapted = with_denoiser(adapted, choice.denoiser, site.name)
     return Adaptation(
@@ -121,8 +129,8 @@ def adapt(
         batchnorm_judgement=judgement,
         choice=choice,
         pairs=settings.noise.pairs,
-        num_images=len(features),
-        num_cameras=len(np.unique(features.camids[features.camids >= 0])),
+        num_images=num_images,
+        num_cameras=num_cameras,
         seconds=time.perf_counter() - start,
     )
 
@@ -158,12 +166,44 @@ def _map_of(denoiser: CameraNoiseDenoiser) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(denoiser.weight), torch.from_numpy(denoiser.mean)
 
 
-def _is_tried(model: ReIDModel, features: FeatureSet, settings: AdaptSettings, familiar: bool) -> bool:
+def _is_tried(model: ReIDModel, site: SiteImages, settings: AdaptSettings, familiar: bool) -> bool:
     """Whether new BatchNorm statistics are worth their pass: asked for, or able to be judged and to help."""
-    if settings.batchnorm == "auto":
-        # Without cameras nothing tells whether they help.
-        return has_batchnorm(model) and settings.noise.pairs == "cameras" and not familiar
-    return settings.batchnorm == "on"
+    if settings.batchnorm != "auto":
+        return settings.batchnorm == "on"
+    # Without cameras nothing tells whether they help.
+    if not _has_statistics(model) or settings.noise.pairs != "cameras" or familiar:
+        return False
+    if _has_single_images(site):
+        logger.info("BatchNorm statistics stay: no batch has two images (TEST.IMS_PER_BATCH 1)")
+        return False
+    return True
+
+
+def _has_statistics(model: ReIDModel) -> bool:
+    """Whether the retrieval feature reads BatchNorm statistics; necks behind it do not count."""
+    parts = [m for m in model.children() if m is not model.neck and m is not model.part_necks]
+    return any(map(has_batchnorm, parts if model.spec.neck_feat == "before" else [model]))
+
+
+def _has_single_images(site: SiteImages) -> bool:
+    """Whether no batch has two images."""
+    return len(site.shuffled) >= len(site.records)
+
+
+def _check_statistics(model: ReIDModel, site: SiteImages, settings: AdaptSettings) -> None:
+    """Refuse before the work statistics that are asked for and cannot be had."""
+    if settings.batchnorm != "on":
+        return
+    if not _has_statistics(model):
+        raise InputError(
+            "ADAPT.BATCHNORM on needs a retrieval feature that reads BatchNorm statistics, this model's reads"
+            " none; set ADAPT.BATCHNORM off"
+        )
+    if _has_single_images(site):
+        raise InputError(
+            "re-estimating BatchNorm needs a batch of at least two images, each has one; raise"
+            " TEST.IMS_PER_BATCH, or set ADAPT.BATCHNORM off"
+        )
 
 
 def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:
@@ -174,7 +214,7 @@ def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:
         return None
     judgement = judge(before.feats.numpy()[known], after.feats.numpy()[known], camids[known])
     logger.info(
-        "BatchNorm statistics of these images: ways back change by %+.4f (error %.4f)",
+        "BatchNorm statistics of these images: ways back change by %+.4f (standard error %.4f)",
         judgement.gain,
         judgement.error,
     )
@@ -184,14 +224,14 @@ def _judge(before: FeatureSet, after: FeatureSet) -> Judgement | None:
 def _has_other_cameras(model: ReIDModel, site: SiteImages) -> bool:
     """Whether the model knows cameras that may be another data set's: it is not given the site's too."""
     side = model.spec.side
-    return side is not None and side.dataset != site.name
+    return side is not None and not (side.dataset and knows_cameras_of(side, site.name))
 
 
 def _check_means(model: ReIDModel, site: SiteImages, settings: NoiseSettings) -> None:
     """Refuse before the work what :func:`adapt` would leave out silently."""
     if settings.means == "camera" and settings.noise != "off" and _has_other_cameras(model, site):
         assert model.spec.side is not None  # it knows cameras
-        whose = model.spec.side.dataset or "an unknown data set"
+        whose = short_name(model.spec.side.dataset) or "an unknown data set"
         raise InputError(
             f"a mean per camera needs a model without the cameras of another data set, this one embeds those"
             f" of {whose}; set ADAPT.MEANS one"

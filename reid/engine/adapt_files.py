@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reid.adaptation import CameraNoiseDenoiser, Choice, NoiseSettings, fit_noise, save_denoiser
-from reid.engine.adaptation import choice_dict, choice_lines
+from reid.engine.adaptation import choice_dict, choice_lines, count_used, spectrum_dict
 from reid.evaluation import FeatureSet
 from reid.evaluation.feature_files import (
     SavedFeatures,
@@ -29,7 +29,7 @@ class FileAdaptation:
         source: The file.
         choice: What was fitted.
         pairs: What was paired.
-        num_images: Its rows.
+        num_images: Its rows that were used: of known cameras, where pairs are of cameras.
         num_cameras: Their cameras.
         seconds: For the fit.
         written: The files that were written.
@@ -46,6 +46,8 @@ class FileAdaptation:
     def as_text(self) -> str:
         """What was judged and done, for reading."""
         lines = choice_lines(self.choice, self.pairs, self.num_images, self.num_cameras)
+        if self.choice.denoiser is None:
+            lines.append("not adapted: features are written as they were")
         lines.append(f"{self.seconds:.1f} s for {self.source}")
         return "\n".join([*lines, *(f"wrote {path}" for path in self.written)])
 
@@ -57,6 +59,7 @@ class FileAdaptation:
             "num_cameras": self.num_cameras,
             "seconds": self.seconds,
             "written": [str(path) for path in self.written],
+            **spectrum_dict(self.choice),
         }
 
 
@@ -104,8 +107,8 @@ def adapt_files(
         paths = np.full(len(table), "") if side.paths is None else side.paths
         write_features(target, table, paths, side.identities)
         written.append(target)
-    count = len(np.unique(columns[1][columns[1] >= 0]))
-    return FileAdaptation(str(features), choice, settings.pairs, len(columns[0]), count, seconds, written)
+    used = count_used(columns[1], settings.pairs)
+    return FileAdaptation(str(features), choice, settings.pairs, *used, seconds, written)
 
 
 def _denoised(side: SavedFeatures, denoiser: CameraNoiseDenoiser | None) -> FeatureSet:

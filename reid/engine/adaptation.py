@@ -4,17 +4,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reid.adaptation import Candidate, Choice, Judgement
+from reid.adaptation.choose import USUAL
 from reid.evaluation import format_table
 from reid.models import ReIDModel
 
 SHOWN = 10  # eigenvalues
 PAIRS = {
-    "cameras": "pairs of different cameras",
-    "tracklets": "pairs of one tracklet: what differs between cameras is not seen in them",
-    "neighbours": "pairs of any camera: about half of the gain of pairs of cameras was seen with them",
+    "cameras": "pairs of images that different cameras took",
+    "tracklets": "pairs of images of one tracklet",
+    "neighbours": "pairs of neighbours of any camera",
 }
+CAVEATS = {
+    "tracklets": "what differs between cameras is not seen in pairs of one tracklet",
+    "neighbours": "pairs of any camera were seen to gain about half as much as pairs of different cameras",
+}
+WAYS_BACK = (
+    "ways back: from an image to its nearest of another camera, and 1/rank of the image among those nearest"
+    " to that one; a mean, higher is better"
+)
 
 
 def choice_lines(choice: Choice, pairs: str, num_images: int, num_cameras: int) -> list[str]:
@@ -24,34 +34,46 @@ def choice_lines(choice: Choice, pairs: str, num_images: int, num_cameras: int) 
         choice: The result.
         pairs: What was paired.
         num_images: That it was fitted on.
-        num_cameras: Their cameras.
+        num_cameras: Their cameras; 0 where they are unknown.
     """
     lines = []
     if choice.candidates:
-        rows = [[c.setting.describe(), *_judged(c)] for c in choice.candidates]
-        lines.append(format_table(["setting", "ways back before", "after", "error", "held-out images"], rows))
-        lines.append(
-            "ways back: 1/rank of an image among those nearest to its own nearest of another camera, a mean;"
-            " higher is better"
-        )
+        rows = [
+            [c.setting.describe(), *_judged(c), "<- chosen" if c.setting == choice.setting else ""]
+            for c in choice.candidates
+        ]
+        head = ["setting", "ways back before", "after", "standard error", "held-out images", ""]
+        lines += [WAYS_BACK, format_table(head, rows)]
+        if len(rows) > 1 and any((c.setting.k, c.setting.shrinkage) == USUAL for c in choice.candidates):
+            rule = f"k = {USUAL[0]}, r = {USUAL[1]:g} is kept unless another is better by more than a"
+            lines.append(f"{rule} standard error")
     if choice.denoiser is None or choice.setting is None:
-        reason = "no setting leads more ways back" if choice.candidates else "not asked for"
+        judged = "no setting leads more ways back by more than a standard error"
+        reason = choice.reason or (judged if choice.candidates else "not asked for")
         return [*lines, f"camera noise: left alone, {reason}"]
     denoiser = choice.denoiser
     share = denoiser.noise_spectrum / denoiser.noise_spectrum.sum()
     shown = ", ".join(f"{value:.1%}" for value in share[:SHOWN])
     half = int(np.searchsorted(np.cumsum(share), 0.5)) + 1
+    cameras = f"{num_cameras} cameras" if num_cameras else "unknown cameras"
     lines += [
-        f"camera noise: {denoiser.num_pairs} {PAIRS[pairs]}, among {num_images} images of {num_cameras}"
-        " cameras",
+        f"camera noise: {denoiser.num_pairs} {PAIRS[pairs]}, among {num_images} images of {cameras}",
+        *([CAVEATS[pairs]] if pairs in CAVEATS else []),
         f"its eigenvalues, shares of the whole: {shown}, ...; {half} of {len(share)} hold a half",
     ]
-    how = "chosen without labels" if choice.candidates else "taken unjudged"
-    lines.append(f"{how}: {choice.setting.describe()}")
+    setting = choice.setting.describe_map() if pairs == "tracklets" else choice.setting.describe()
+    judged = f"taken unjudged: {setting}; {choice.reason}" if choice.reason else ""
+    lines.append(judged or f"chosen without labels: {setting}")
     known = len(denoiser.camera_means)
     if choice.setting.mean_per_camera and known < num_cameras:
         lines.append(f"{known} of {num_cameras} cameras have a mean of their own, the others too few images")
     return lines
+
+
+def count_used(camids: NDArray[np.int64], pairs: str) -> tuple[int, int]:
+    """Images that can be paired, those of known cameras where pairs are of cameras, and their cameras."""
+    known = camids[camids >= 0]
+    return len(known if pairs == "cameras" else camids), len(np.unique(known))
 
 
 def choice_dict(choice: Choice, pairs: str) -> dict[str, Any]:
@@ -61,12 +83,17 @@ def choice_dict(choice: Choice, pairs: str) -> dict[str, Any]:
         "denoised": denoiser is not None,
         "pairs": pairs,
         "num_pairs": denoiser.num_pairs if denoiser else 0,
-        "noise_spectrum": denoiser.noise_spectrum.tolist() if denoiser else [],
+        "reason": choice.reason,
         "chosen": vars(choice.setting) if choice.setting else None,
         "candidates": [
             vars(c.setting) | vars(c.judgement) | {"gain": c.judgement.gain} for c in choice.candidates
         ],
     }
+
+
+def spectrum_dict(choice: Choice) -> dict[str, Any]:
+    """The eigenvalues, which come last: they are many lines."""
+    return {"noise_spectrum": choice.denoiser.noise_spectrum.tolist() if choice.denoiser else []}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +123,11 @@ class Adaptation:
     seconds: float
 
     @property
+    def is_changed(self) -> bool:
+        """Whether anything was adapted."""
+        return self.batchnorm or self.choice.denoiser is not None
+
+    @property
     def is_folded(self) -> bool:
         """Whether the denoising lies in the network's own layers."""
         return self.choice.denoiser is not None and self.model.embedding_denoiser is None
@@ -111,7 +143,9 @@ class Adaptation:
         statistics = "re-estimated" if self.batchnorm else "as they were"
         if self.batchnorm_judgement is not None:
             gain, error = self.batchnorm_judgement.gain, self.batchnorm_judgement.error
-            statistics += f"; new ones change the ways back by {gain:+.4f} (error {error:.4f})"
+            statistics += f"; new ones change the ways back by {gain:+.4f} (standard error {error:.4f})"
+            if not self.choice.candidates:
+                lines.append(WAYS_BACK)
         lines.append(f"BatchNorm statistics: {statistics}")
         lines += choice_lines(self.choice, self.pairs, self.num_images, self.num_cameras)
         if self.choice.denoiser is not None:
@@ -119,9 +153,11 @@ class Adaptation:
             lines.append(f"in the checkpoint: {where}")
         if self.model.spec.site is not None:
             lines.append(
-                "embed(images, camids) takes each camera's own mean; where no cameras are told, a second map"
-                " with one mean is taken"
+                "embed(images, camids) takes each camera's own mean; an image of unknown camera takes a"
+                " second map, with one mean"
             )
+        if not self.is_changed:
+            lines.append("not adapted: the model stays as it was")
         lines.append(f"{self.seconds:.1f} s after the features")
         return "\n".join(lines)
 
@@ -136,6 +172,7 @@ class Adaptation:
             "num_images": self.num_images,
             "num_cameras": self.num_cameras,
             "seconds": self.seconds,
+            **spectrum_dict(self.choice),
         }
 
 

@@ -172,7 +172,8 @@ def build_site(cfg: CfgNode, name: str, root: Path, header: Header, device: torc
     # Of 64 each: a small site should give several batches.
     batch = min(cfg.TEST.IMS_PER_BATCH, BATCHNORM_BATCH)
     shuffled = shuffled_loader(images, header.preprocessing, batch, cfg.SOLVER.SEED, workers, decoder=decoder)
-    return Site(SiteImages(dataset.name, dataset.title, ordered, shuffled), evaluator, header)
+    site = SiteImages(dataset.name, dataset.title, images, ordered, shuffled)
+    return Site(site, evaluator, header)
 
 
 def build_adapt_settings(cfg: CfgNode) -> AdaptSettings:
@@ -189,6 +190,18 @@ def build_adapt_settings(cfg: CfgNode) -> AdaptSettings:
         means=cfg.ADAPT.MEANS,
     )
     return AdaptSettings(noise, cfg.ADAPT.BATCHNORM, cfg.ADAPT.FOLD)
+
+
+def build_file_settings(cfg: CfgNode) -> NoiseSettings:
+    """The same for features in files.
+
+    Raises:
+        InputError: If its words do not go together, or ask for what only a model has.
+    """
+    settings = build_adapt_settings(cfg)
+    if settings.batchnorm == "on":
+        raise InputError("ADAPT.BATCHNORM on needs a model, features have no statistics; set it off or auto")
+    return settings.noise
 
 
 def build_side_spec(cfg: CfgNode, dataset: ReIDDataset) -> SideSpec | None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from reid.evaluation.features import evaluation_mode
 from reid.models import ReIDModel, Training
+from reid.models.training import WITHOUT_BACKBONE
 
 logger = logging.getLogger(__name__)
 
@@ -16,10 +17,17 @@ MOST_IMAGES = 512
 Inputs = Sequence[Tensor | None]
 
 
-def is_familiar(model: ReIDModel, training: Training | None, title: str, batches: Iterable[Inputs]) -> bool:
+def is_familiar(
+    model: ReIDModel,
+    training: Training | None,
+    title: str,
+    batches: Iterable[Inputs],
+    num_images: int | None = None,
+) -> bool:
     """Whether a site's images are those of the training, or look like them.
 
-    They are where a training of the chain was on the data set of that title. They look like them where the
+    They are where a backbone of the chain was trained on the data set of that title; label-free denoising and
+    adaptation train none, and need no identities. They look like them where the
     classifier is sure whom it sees: where the median over images of its largest probability is above a half.
 
     Args:
@@ -28,9 +36,11 @@ def is_familiar(model: ReIDModel, training: Training | None, title: str, batches
         title: Of the site's data set.
         batches: What the model is given: images (B, 3, H, W), then cameras and views where it knows them. The
             first 512 images are looked at.
+        num_images: Of a list, whose title another list may have too: how many a training on it had.
     """
     while training is not None:
-        if training.dataset == title:
+        is_same = training.dataset == title and num_images in (None, training.num_images)
+        if is_same and training.stage not in WITHOUT_BACKBONE:
             logger.warning("the model was trained on %s itself", title)
             return True
         training = training.before

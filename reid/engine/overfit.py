@@ -17,7 +17,7 @@ from reid.engine.phases import CLOSED_FORM, Phase, Stage
 from reid.engine.train import TrainingRun
 from reid.engine.trainer import Trainer
 from reid.models import ReIDModel
-from reid.utils import InputError, refresh_interval
+from reid.utils import InputError, refresh_interval, short_name
 
 CONSTANT = MultiStep(())  # every group at its peak
 
@@ -45,7 +45,9 @@ def overfit(run: TrainingRun, steps: int) -> OverfitReport:
     set_epoch(run.loader, 1)
     batch = next(iterate(run.loader), None)
     if batch is None:
-        raise InputError(f"the {run.world.size} processes need an image each, {run.dataset} has too few")
+        raise InputError(
+            f"the {run.world.size} processes need an image each, {short_name(run.dataset)} has too few"
+        )
     attempts = [_attempt(run, stage, phase, batch, steps) for stage, phase in phases]
     return OverfitReport(attempts, steps, len(batch.images) * run.world.size)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from reid.data import Batch, Records
 from reid.data.records import UNKNOWN
 from reid.models import ModelSpec, SideSpec, SiteSpec
+from reid.utils import short_name
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +26,13 @@ def knows_cameras_of(table: SideSpec | SiteSpec | None, dataset: str) -> bool:
 
     Camera 3 of one data set is not camera 3 of another: on images of another set than the table's the mean
     of the embeddings, or of all cameras, is used. Where it is not known whose cameras they are, the numbers
-    are taken as they are.
+    are taken as they are. Older checkpoints keep a list's file name alone.
 
     Args:
         table: What the model knows; None where it tells nothing apart.
-        dataset: The name of the data set.
+        dataset: The name of the data set, of a list with its folders.
     """
-    return table is not None and table.dataset in ("", dataset)
+    return table is not None and table.dataset in ("", dataset, short_name(dataset))
 
 
 def side_inputs(batch: Batch, is_known: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -47,7 +48,14 @@ def log_unknown(table: SideSpec | SiteSpec | None, dataset: str, records: Record
     if isinstance(table, SiteSpec):
         what, instead = "the adaptation's means are", "one mean for all"
     if not knows_cameras_of(table, dataset):
-        logger.warning("%s of the cameras of %s: images of %s take %s", what, table.dataset, dataset, instead)
+        names = (short_name(table.dataset), short_name(dataset))
+        # Of one file name the folders tell them apart.
+        names = names if names[0] != names[1] else (table.dataset, dataset)
+        logger.warning(
+            "%s of the cameras of %s: images of %s take %s; put all images of one site into one list, whose"
+            " split column tells them apart, or pass camids to embed",
+            *(what, *names, instead),
+        )
         return
     views = () if isinstance(table, SiteSpec) else table.views
     for name, known, column in (("camera", table.cameras, records.camids), ("view", views, records.viewids)):

@@ -19,6 +19,7 @@ from reid.models import Header, ReIDModel
 from reid.models.training import Training
 
 BEFORE, AFTER, UNTOLD = "before", "adapted", "adapted, cameras not told"
+UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class BeforeAfter:
     """A model before and after, on the same test images.
 
     Args:
-        results: By row: before, adapted, and where cameras have means adapted without being told them.
+        results: By row: before, adapted, or unchanged where nothing helped, and where cameras have means
+            adapted without being told them.
         gains: Each row's mAP less that of before, with its interval; none for before.
         protocols: Of each row.
     """
@@ -42,7 +44,8 @@ class BeforeAfter:
             for name, result in self.results.items()
         ]
         table = format_table(["model", *FIGURES, f"mAP less {BEFORE}"], rows)
-        return "\n".join([table, self.gains[AFTER].describe(), f"protocol: {self.protocols[AFTER]}"])
+        after = self._after
+        return "\n".join([table, self.gains[after].describe(), f"protocol: {self.protocols[after]}"])
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines: metrics as fractions."""
@@ -51,7 +54,11 @@ class BeforeAfter:
             for name, result in self.results.items()
         }
         differences = {name: gain._asdict() for name, gain in self.gains.items()}
-        return {"models": models, "mAP_difference": differences[AFTER], "mAP_differences": differences}
+        return {"models": models, "mAP_difference": differences[self._after], "mAP_differences": differences}
+
+    @property
+    def _after(self) -> str:
+        return AFTER if AFTER in self.results else UNCHANGED
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +84,7 @@ class Site:
         if self.evaluator is None:
             raise ValueError("the site has no query and gallery images")
         evaluator, after = self.evaluator, adaptation.model
-        models = {BEFORE: before, AFTER: after}
+        models = {BEFORE: before, AFTER if adaptation.is_changed else UNCHANGED: after}
         if after.spec.site is not None:
             models[UNTOLD] = _without_cameras(after)
         results = {name: evaluator.evaluate(evaluator.extract(model)) for name, model in models.items()}
@@ -89,11 +96,12 @@ class Site:
             for name, result in results.items()
             if name != BEFORE
         }
-        return BeforeAfter(results, gains, {name: words if name == BEFORE else adapted for name in results})
+        protocols = {name: words if name in (BEFORE, UNCHANGED) else adapted for name in results}
+        return BeforeAfter(results, gains, protocols)
 
     def header_of(self, adaptation: Adaptation) -> Header:
         """The header of the adapted model's checkpoint."""
-        if adaptation.choice.denoiser is None and not adaptation.batchnorm:
+        if not adaptation.is_changed:
             return self.header
         training = Training(
             dataset=self.images.title,

@@ -35,7 +35,7 @@ from reid.engine.watch import Watch
 from reid.evaluation import EvaluationResult
 from reid.models import DenoiseSpec, Header, ReIDModel, Training, load_checkpoint, save_checkpoint
 from reid.models.weights import load_strictly
-from reid.utils import InputError
+from reid.utils import InputError, short_name
 from reid.utils.units import time_in_words
 
 logger = logging.getLogger(__name__)
@@ -250,7 +250,7 @@ class TrainingRun:
         protocols = {name: evaluator.protocol(model) for name, evaluator in self.evaluators.items()}
         note = "; ".join(f"{name}: {protocol.describe()}" for name, protocol in protocols.items())
         control = f", control {self.facts['control']}" if "control" in self.facts else ""
-        watch.draw(f"{self.header.model.name} trained on {self.dataset}{control}", note)
+        watch.draw(f"{self.header.model.name} trained on {short_name(self.dataset)}{control}", note)
 
     def _evaluate(self, trainer: Trainer, watch: Watch) -> dict[str, EvaluationResult]:
         stage, epoch, results = trainer.stage.name, trainer.number, {}

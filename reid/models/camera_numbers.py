@@ -1,9 +1,40 @@
 """Cameras and views come as numbers: one an image, and a table knows some of them."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.utils import InputError
+
+Numbers = Tensor | NDArray[np.integer] | Sequence[int]
+
+
+def as_numbers(name: str, numbers: Numbers | None, images: Tensor) -> Tensor | None:
+    """Numbers of a list, an array or a tensor as a tensor (B,) int64 beside the images (B, ...); None stays.
+
+    Raises:
+        InputError: If there is not one whole number for each image.
+    """
+    if numbers is None:
+        return None
+    if not isinstance(numbers, Tensor):
+        try:
+            array = np.asarray(numbers)
+        except (TypeError, ValueError):  # a ragged list
+            array = np.asarray(None)
+        # A list of more than 2**63 - 1 becomes unsigned or floating; neither is a camera.
+        is_whole = array.dtype.kind in "iu" and array.dtype != np.uint64
+        if not is_whole or array.shape != (len(images),):
+            raise InputError(
+                f"{name} must be {len(images)} whole numbers, one an image, got {array.shape} of"
+                f" {array.dtype}"
+            )
+        numbers = torch.from_numpy(array.astype(np.int64))
+    check_numbers(name, numbers, len(images))
+    return numbers.to(images.device)
 
 
 def check_numbers(name: str, numbers: Tensor, count: int) -> None:

@@ -17,7 +17,7 @@ from reid.models.header import Header
 from reid.models.read import has_header, read_file
 from reid.models.reid_model import ReIDModel
 from reid.models.weights import load_strictly, refuse_shapes
-from reid.utils import InputError, write_atomically
+from reid.utils import InputError, short_name, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +137,8 @@ def load_model(path: str | Path) -> ReIDModel:
     if model.spec.site is not None:
         site = model.spec.site
         logger.info(
-            "%s has means for %d cameras of %s, for embed(images, camids); images of others take the mean of"
-            " all, and without camids one mean serves",
-            *(path, len(site.cameras), site.dataset),
+            "%s has means for %d cameras of %s, for embed(images, camids); other cameras take the mean of"
+            " all, and images without camids the map with one mean",
+            *(path, len(site.cameras), short_name(site.dataset)),
         )
     return model

@@ -14,9 +14,11 @@ class EmbeddingDenoiser(nn.Linear):
 
         y = A (x / |x| - mu) = W x / |x| + b        W = A,  b = -A mu
 
-    With a mean per camera there is a second map, A_c for images whose cameras are told:
+    With a mean per camera there is a second map, A_c for images whose cameras are told, image by image:
 
-        y = A_c (x / |x| - mu_c)        of a camera c that is not known mu_c = mu
+        y = A_c (x / |x| - mu_c)        of a camera c >= 0 that has no mean mu_c = mu
+
+    An image of unknown camera, -1, goes through the first: A_c leaves the cameras' offsets in.
 
     The normalisation comes first, so this folds into no layer before it. D^2 + D numbers, and with means per
     camera D^2 more and D a camera: under 0.1 % of a ViT-S's work.
@@ -61,16 +63,18 @@ class EmbeddingDenoiser(nn.Linear):
 
         Args:
             input: The features.
-            camids: (B,) int64 their cameras, -1 unknown; None where none is told.
+            camids: (B,) int64 their cameras, -1 unknown; None where none is.
 
         Raises:
             InputError: If there is not one whole number for each feature.
         """
         direction = F.normalize(input, dim=1)
+        alone = super().forward(direction)
         if camids is None or self.camera_weight is None or self.camera_bias is None:
-            return super().forward(direction)
+            return alone
         # Of a graph that is being traced nothing is known yet.
         if isinstance(camids, Tensor) and isinstance(input, Tensor):
             check_numbers("camids", camids, len(input))
         places = places_of(self.cameras, len(self.cameras), camids)
-        return F.linear(direction, self.camera_weight) + self.camera_bias[places]
+        told = F.linear(direction, self.camera_weight) + self.camera_bias[places]
+        return torch.where((camids >= 0)[:, None], told, alone)

@@ -15,6 +15,7 @@ from reid.models.backbones import (
     patch_grid,
     takes_side_information,
 )
+from reid.models.camera_numbers import Numbers, as_numbers
 from reid.models.embedding import EmbeddingDenoiser
 from reid.models.neck import BNNeck
 from reid.models.output import BranchOutput, ReIDOutput
@@ -108,11 +109,16 @@ class ReIDModel(nn.Module):
         return self.preprocessing(image)
 
     @torch.no_grad()
-    def embed(self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None) -> Tensor:
+    def embed(self, images: Tensor, camids: Numbers | None = None, viewids: Numbers | None = None) -> Tensor:
         """Map images (B, 3, H, W) to retrieval features (B, dim), not normalised and without a gradient.
 
-        For training there is the forward pass, whose other arguments mean the same.
+        For training there is the forward pass, whose other arguments mean the same; here they may be lists
+        and arrays, too. A model that tells no cameras apart does not look at them.
+
+        Raises:
+            InputError: If there is not one whole number for each image.
         """
+        camids, viewids = self._numbers(images, camids, viewids)
         feats = self.features(images, camids, viewids)
         if self.spec.neck_feat == "after":
             necks = iter([self.neck, *self.part_necks])
@@ -141,6 +147,17 @@ class ReIDModel(nn.Module):
         if not self.feature_denoisers:
             return feats
         return tuple(denoise(feat) for denoise, feat in zip(self.feature_denoisers, feats, strict=True))
+
+    def _numbers(
+        self, images: Tensor, camids: Numbers | None, viewids: Numbers | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Cameras and views as tensors, as far as the model reads them."""
+        layer, has_side = self.embedding_denoiser, takes_side_information(self.backbone)
+        has_means = layer is not None and layer.camera_weight is not None
+        return (
+            as_numbers("camids", camids, images) if has_side or has_means else None,
+            as_numbers("viewids", viewids, images) if has_side else None,
+        )
 
     def _check_images(self, images: Tensor) -> None:
         """Refuse what would be answered with features of another picture.

@@ -61,7 +61,7 @@ class SiteSpec:
 
     Args:
         cameras: In the order of the means' rows.
-        dataset: Whose cameras they are, a data set's name.
+        dataset: Whose cameras they are, a data set's name; of a list its whole path.
 
     Raises:
         InputError: If there are none, a number is listed twice or is outside 0..2**63 - 1, or there are more

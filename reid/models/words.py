@@ -7,6 +7,7 @@ from typing import Any
 
 from reid.models.header import DenoiseSpec
 from reid.models.spec import ModelSpec, SideSpec
+from reid.utils import short_name
 
 
 def config_words(spec: ModelSpec) -> str:
@@ -51,7 +52,7 @@ def describe_model(spec: ModelSpec) -> str:
 
 
 def _describe_side(side: SideSpec) -> str:
-    whose = f" of {side.dataset}, as the number of identities says" if side.dataset else ""
+    whose = f" of {short_name(side.dataset)}, as the number of identities says" if side.dataset else ""
     return (
         f"side information of {len(side.cameras)} cameras and {len(side.views)} views{whose}, factor"
         f" {side.coef:g}"

@@ -3,7 +3,14 @@
 from reid.utils.device import pick_device
 from reid.utils.digest import digest
 from reid.utils.errors import UNREADABLE, InputError, unknown_choice
-from reid.utils.files import append_jsonl, check_output, check_writable, write_atomically, write_json
+from reid.utils.files import (
+    append_jsonl,
+    check_output,
+    check_writable,
+    short_name,
+    write_atomically,
+    write_json,
+)
 from reid.utils.log import say_once, setup_logging
 from reid.utils.progress import refresh_interval
 from reid.utils.seed import seed_everything, seeded_generator
@@ -21,6 +28,7 @@ __all__ = [
     "seed_everything",
     "seeded_generator",
     "setup_logging",
+    "short_name",
     "unknown_choice",
     "write_atomically",
     "write_json",

@@ -110,7 +110,8 @@ def check_output(path: Path, *inputs: Path | None, to_stream: bool = False) -> N
         to_stream: Whether the results can also go to a device or a pipe, as :func:`write_json` can.
 
     Raises:
-        InputError: If it is one of them or such a stream, or as :func:`check_writable`.
+        InputError: If it is one of them, lies under one or above one, or is such a stream, or as
+            :func:`check_writable`.
     """
     check_writable(path)
     if not to_stream and is_stream(path):
@@ -119,8 +120,25 @@ def check_output(path: Path, *inputs: Path | None, to_stream: bool = False) -> N
             " another file"
         )
     for other in inputs:
-        if other is not None and os.path.realpath(path) == os.path.realpath(other):
+        if other is None:
+            continue
+        mine, its = Path(os.path.realpath(path)), Path(os.path.realpath(other))
+        if mine == its:
             raise InputError(f"{path} is read or written already; the results must go to another file")
+        if mine in its.parents or its in mine.parents:
+            raise InputError(
+                f"{path} and {other} cannot both be files, one lies under the other; name another file"
+            )
+
+
+def short_name(dataset: str) -> str:
+    """What people are told of a data set's name: of a list without its folders.
+
+    Example:
+        >>> short_name("/data/north/site.csv"), short_name("market1501")
+        ('site.csv', 'market1501')
+    """
+    return dataset.rsplit("/", 1)[-1]
 
 
 def is_stream(path: Path) -> bool:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sites import site
@@ -48,6 +50,24 @@ def test_a_camera_offset_is_removed_where_the_camera_is_known():
     assert rank1(fitted.apply(features, camids), camids, pids) > 0.99
     unknown = fitted.apply(features, np.full(len(features), 77))
     np.testing.assert_array_equal(unknown, fitted.apply(features))
+
+
+def test_a_feature_of_unknown_camera_takes_the_map_with_one_mean_row_by_row():
+    features, camids, _ = site(ids=40)
+    alone = fit_camera_noise(features, camids)
+    fitted = fit_camera_noise(features, camids, mean_per_camera=True)
+    both = replace(fitted, without_cameras=alone)
+    some = np.where(np.arange(len(camids)) % 3 == 0, -1, camids)
+    some[1] = 77
+    found = both.apply(features, some)
+    for row, camera in enumerate(some):
+        one = slice(row, row + 1)
+        by_hand = alone.apply(features[one]) if camera < 0 else fitted.apply(features[one], some[one])
+        np.testing.assert_allclose(found[one], by_hand, atol=1e-6)
+    for unknown in (None, np.full_like(camids, -1)):
+        np.testing.assert_array_equal(both.apply(features, unknown), alone.apply(features))
+    with pytest.raises(InputError, match="each of 80 features needs a camera, got 1"):
+        both.apply(features, camids[:1])
 
 
 def test_scale_of_features_does_not_matter():
@@ -210,7 +230,7 @@ def test_a_feature_at_the_mean_has_no_direction():
 def test_options_are_checked():
     features, camids, _ = site(ids=5)
     for shrinkage in (0, -1.0, np.nan, np.inf):
-        with pytest.raises(InputError, match=f"finite and above 0, got {shrinkage}; 3 is usual"):
+        with pytest.raises(InputError, match=rf"finite and at least 0\.001, got {shrinkage}; 3 is usual"):
             fit_camera_noise(features, camids, shrinkage=shrinkage)
     with pytest.raises(InputError, match="k = 0; 2 is usual"):
         fit_camera_noise(features, camids, k=0)

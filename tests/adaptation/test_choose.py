@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 from sites import site
@@ -180,11 +182,26 @@ def test_groups_follow_pairs():
         assert len(set(groups[pids == person])) == 1
 
 
-def test_with_too_few_images_the_usual_setting_is_taken_unjudged():
+def test_nine_pairs_are_too_few_and_ten_are_not(monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
+    people = np.eye(10, dtype=np.float32)
+    for count in (9, 10):
+        seen = np.concatenate([people[:count], people[:count] + 0.01 * people[:count, ::-1]])
+        camids = np.repeat([0, 1], count)
+        choice = choose_camera_noise(seen, camids, neighbours=[1])
+        assert (choice.denoiser is None) is (count == 9)
+        assert choose_camera_noise(seen, camids, neighbours=[1], always=True).denoiser.num_pairs == count
+    assert "too few pairs, 9; 10 are needed: nothing is fitted" in caplog.text
+
+
+def test_with_too_few_images_the_usual_setting_is_taken_unjudged(monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
     features, camids, _ = site(ids=LEAST_IMAGES // 2 - 1)
     choice = choose_camera_noise(features, camids)
     assert (choice.candidates, choice.setting) == ((), USUAL)
     assert choice.denoiser is not None
+    assert choice.reason == "too few images to judge by (38, in halves of 20 at least)"
+    assert f"{choice.reason}: the usual setting is taken unjudged" in caplog.text
     given = choose_camera_noise(features, camids, neighbours=[5], shrinkages=[9.0, 2.0], means=[True])
     assert given.setting == Setting(5, 2.0, True)
 
@@ -198,14 +215,19 @@ def test_a_half_without_pairs_of_two_cameras_is_not_judged():
     features, camids, _ = site(ids=100)
     alone = np.where(np.arange(200) == 150, 1, 0)
     choice = choose_camera_noise(features, alone)
-    assert (choice.candidates, choice.setting) == ((), USUAL)
+    # One image of a camera is in few pairs.
+    assert (choice.candidates, choice.setting, choice.denoiser) == ((), None, None)
+    assert choice.reason.startswith("too few pairs, ")
+    taken = choose_camera_noise(features, alone, always=True)
+    assert (taken.candidates, taken.setting) == ((), USUAL)
+    assert taken.reason == "too few images to judge by (half of them are of one camera, or give no pair)"
     with pytest.raises(InputError, match="at least two cameras, got 1"):
         choose_camera_noise(features, np.zeros_like(camids))
 
 
 def test_options_are_checked_where_they_are_judged_too():
     features, camids, _ = site(ids=100)
-    with pytest.raises(InputError, match="finite and above 0, got -1"):
+    with pytest.raises(InputError, match=r"finite and at least 0\.001, got -1"):
         choose_camera_noise(features, camids, shrinkages=[-1.0])
     with pytest.raises(InputError, match="k = 101"):
         choose_camera_noise(features, camids, neighbours=[101])

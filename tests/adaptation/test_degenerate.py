@@ -89,7 +89,7 @@ def test_an_answer_is_finite_and_a_refusal_is_one_line(case, name, affine):
         return
     assert case not in REFUSED or (settings.pairs != "cameras" and case not in ("zero", "infinite"))
     if choice.denoiser is None:
-        assert choice.candidates
+        assert choice.candidates or "too few pairs" in choice.reason
         return
     weight = choice.denoiser.weight
     np.testing.assert_array_equal(weight, weight.T)
@@ -111,7 +111,7 @@ def test_a_chain_has_one_mutual_pair():
     """The nearest two of all are always each other's; the chain that leads to them has no other pair."""
     angles = np.cumsum([0.0, 1.0, 0.9, 0.8])  # the next is nearer each time
     features = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    choice = fit_noise(features, np.arange(4), np.full(4, -1), NoiseSettings(k=1))
+    choice = fit_noise(features, np.arange(4), np.full(4, -1), NoiseSettings(noise="on", k=1))
     assert choice.denoiser.num_pairs == 1
 
 

@@ -13,7 +13,8 @@ from reid.utils import InputError
 def denoiser(cameras=(3, 2**40), length=None):
     rng = np.random.default_rng(0)
     means = {camera: rng.normal(size=4) for camera in cameras}
-    return CameraNoiseDenoiser(rng.normal(size=(4, 4)), rng.normal(size=4), means, np.ones(4), 7, length)
+    weight = rng.normal(size=(4, 4))
+    return CameraNoiseDenoiser(weight + weight.T, rng.normal(size=4), means, np.ones(4), 7, length)
 
 
 @pytest.mark.parametrize("cameras", [(), (5,), (3, 2**40), (2**40, 3)])
@@ -46,6 +47,12 @@ def test_the_map_for_features_without_cameras_comes_back_too(tmp_path):
     loaded = load_denoiser(tmp_path / "d.npz").without_cameras
     np.testing.assert_array_equal(loaded.weight, alone.weight)
     assert (loaded.camera_means, loaded.length, loaded.without_cameras) == ({}, 0.3, None)
+
+
+def test_a_map_without_cameras_of_another_width_is_refused(tmp_path):
+    other = CameraNoiseDenoiser(np.eye(5), np.zeros(5), {}, np.ones(5), 1)
+    save_denoiser(tmp_path / "d.npz", replace(denoiser(), without_cameras=other))
+    refused(tmp_path / "d.npz")
 
 
 def test_the_same_denoiser_gives_the_same_bytes(tmp_path):
@@ -99,7 +106,14 @@ def test_code_in_a_file_does_not_run(tmp_path):
         ("weight", np.full((4, 4), "a")),
         ("mean", np.full(4, np.inf)),
         ("mean", np.ones((4, 1))),
+        ("weight", np.eye(4, dtype=np.float32)),
+        ("weight", np.eye(4) + 1e-3 * np.eye(4, k=1)),
         ("cameras", np.arange(3)),
+        ("cameras", np.array([3, 3])),
+        ("cameras", np.array([-1, 3])),
+        ("cameras", np.array([3.5, 4])),
+        ("num_pairs", np.array(0)),
+        ("num_pairs", np.array(1.5)),
         ("camera_means", np.ones((2, 5))),
         ("noise_spectrum", np.full(4, np.nan)),
         ("num_pairs", np.arange(2)),

@@ -5,6 +5,7 @@ import pytest
 from sites import site
 
 from reid.adaptation import fit_camera_noise, measure_noise, noise_covariance, whiten
+from reid.utils import InputError
 
 pytest.importorskip("faiss")
 
@@ -31,3 +32,11 @@ def test_one_measurement_serves_every_shrinkage(options):
         own = fit_camera_noise(features, camids, shrinkage=shrinkage, **options)
         np.testing.assert_array_equal(whiten(noise, shrinkage).weight, own.weight)
         np.testing.assert_array_equal(whiten(noise, shrinkage).noise_spectrum, own.noise_spectrum)
+
+
+@pytest.mark.parametrize("shrinkage", [1e-300, 9e-4, 0.0, -1.0, float("nan"), float("inf")])
+def test_a_shrinkage_that_rounding_would_decide_is_refused(shrinkage):
+    noise = measure_noise(*site(ids=40)[:2])
+    with pytest.raises(InputError, match=r"r must be finite and at least 0\.001, got .*; 3 is usual"):
+        noise.inverse_root(shrinkage)
+    assert np.isfinite(noise.inverse_root(1e-3)).all()

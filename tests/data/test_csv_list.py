@@ -1,11 +1,12 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reid.data import load_csv
-from reid.utils import InputError
+from reid.utils import InputError, short_name
 
 TOY = """path,pid,camid,split
 img/a.jpg,10,0,train
@@ -34,9 +35,21 @@ def refusal(path, **options):
     return message.replace(str(path), "FILE")
 
 
+def test_lists_of_one_file_name_are_told_apart_and_one_list_is_itself_however_it_is_named(
+    tmp_path, monkeypatch
+):
+    names = set()
+    for folder in (tmp_path / "n1", tmp_path / "n3"):
+        folder.mkdir()
+        names.add(load_csv(write(folder, TOY)).name)
+    assert names == {f"{(tmp_path / name).resolve().as_posix()}/list.csv" for name in ("n1", "n3")}
+    monkeypatch.chdir(tmp_path / "n1")
+    assert load_csv(Path("../n1/list.csv")).name in names
+
+
 def test_toy_list(tmp_path):
     dataset = load_csv(write(tmp_path, TOY))
-    assert (dataset.name, dataset.title, dataset.train_rule) == ("list.csv", "list", "train")
+    assert (short_name(dataset.name), dataset.title, dataset.train_rule) == ("list.csv", "list", "train")
     assert dataset.train.paths.tolist() == ["img/a.jpg", "img/d.jpg"]
     assert dataset.train.pids.tolist() == [10, 10]
     assert dataset.train.camids.tolist() == [0, 1]

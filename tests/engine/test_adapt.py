@@ -238,7 +238,9 @@ def test_means_of_cameras_are_used_on_their_own_set_and_nowhere_else(people, tmp
     assert_same_directions(own.feats, denoiser.apply(feats, camids))
     assert_same_directions(other.extract(loaded).feats, denoiser.apply(feats))
     expected = (
-        "the adaptation's means are of the cameras of market1501: images of msmt17 take one mean for all"
+        "the adaptation's means are of the cameras of market1501: images of msmt17 take one mean for all;"
+        " put all images of one site into one list, whose split column tells them apart, or pass camids"
+        " to embed"
     )
     assert expected in caplog.text
     compared = site.compare(model, found)
@@ -256,3 +258,56 @@ def test_words_of_the_configuration_are_settings(people):
     given = [word for key, value in words.items() for word in (f"ADAPT.{key}", value)]
     found = build_adapt_settings(small_config(people, people, *given))
     assert found == AdaptSettings(NoiseSettings("on", "cameras", 3, 1.5, "camera"), "off", False)
+
+
+@pytest.mark.parametrize(
+    ("column", "numbers", "pairs", "message"),
+    [
+        ("camids", -1, "cameras", "no image has one; give them"),
+        ("camids", 0, "cameras", "at least two cameras, got 1"),
+        ("pids", -1, "tracklets", "no tracklet has two images"),
+        ("camids", None, "neighbours", "at least two images, got 1"),
+    ],
+)
+def test_images_that_give_no_pair_are_refused_before_one_is_read(people, column, numbers, pairs, message):
+    model, header, site = prepare(people)
+    records = site.images.records
+    if numbers is None:
+        records = records.select(np.arange(1))
+    else:
+        records = replace(records, **{column: np.full(len(records), numbers)})
+    nothing = replace(site.images, records=records, ordered=None, shuffled=None)
+    with pytest.raises(InputError, match=message) as caught:
+        adapt(model, header, nothing, CPU, AdaptSettings(NoiseSettings(pairs=pairs)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "neck_feat", "passes"),
+    [("vit_micro", "before", 0), ("vit_micro", "after", 1), ("resnet10", "before", 1)],
+)
+def test_statistics_that_the_feature_does_not_read_cost_no_pass(people, name, neck_feat, passes, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "reid.engine.adapt.reestimate_batchnorm", lambda model, batches: seen.append(batches) or model
+    )
+    model, header, site = prepare(people, name, neck_feat=neck_feat)
+    settings = AdaptSettings(NoiseSettings(noise="off"))
+    adapt(model, header, site.images, CPU, settings)
+    assert len(seen) == passes
+    if not passes:
+        with pytest.raises(InputError, match=r"this model's reads none; set ADAPT\.BATCHNORM off"):
+            adapt(model, header, site.images, CPU, replace(settings, batchnorm="on"))
+
+
+def test_single_images_leave_the_statistics_unless_they_are_asked_for(people, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
+    caplog.set_level("INFO")
+    model, header, _ = prepare(people, "resnet10")
+    cfg = small_config(people, people, "TEST.IMS_PER_BATCH", "1")
+    site = build_site(cfg, "market1501", people, header, CPU)
+    off = NoiseSettings(noise="off")
+    assert adapt(model, header, site.images, CPU, AdaptSettings(off)).model is model
+    assert "no batch has two images (TEST.IMS_PER_BATCH 1)" in caplog.text
+    with pytest.raises(InputError, match=r"raise TEST\.IMS_PER_BATCH, or set"):
+        adapt(model, header, site.images, CPU, AdaptSettings(off, "on"))

@@ -61,6 +61,10 @@ def test_what_was_done_in_words_and_for_machines(files, tmp_path):
     found = adapt_files(fitted, tmp_path / "d.npz", AUTO, [(query, tmp_path / "q.npz")])
     text = found.as_text()
     assert "chosen without labels: k = " in text
+    (marked,) = [line for line in text.splitlines() if "<- chosen" in line]
+    assert marked.lstrip("| ").startswith(found.choice.setting.describe())
+    assert "k = 2, r = 3 is kept unless another is better by more than a standard error" in text
+    assert text.index("ways back: from") < text.index("ways back before")
     assert f"wrote {tmp_path / 'd.npz'}\nwrote {tmp_path / 'q.npz'}" in text
     figures = json.loads(json.dumps(found.as_dict()))
     assert figures["written"] == [str(tmp_path / name) for name in ("d.npz", "q.npz")]
@@ -82,7 +86,27 @@ def test_tracklets_are_numbered_by_the_identities(files, tmp_path):
     settings = NoiseSettings(pairs="tracklets")
     found = adapt_files(files[0], tmp_path / "d.npz", settings)
     assert found.choice.denoiser.num_pairs == 100
-    assert "pairs of one tracklet" in found.as_text()
+    text = found.as_text()
+    assert "100 pairs of images of one tracklet, among 200 images of 2 cameras" in text
+    assert "taken unjudged: r = 3, one mean; only pairs of cameras tell" in text
+
+
+def test_images_of_unknown_cameras_are_counted_only_where_they_are_used(tmp_path):
+    features, camids, pids = site(ids=100)
+    some = save(tmp_path / "some.npz", features, np.where(pids < 5, -1, camids), pids)
+    assert adapt_files(some, tmp_path / "a.npz", AUTO).num_images == 190
+    found = adapt_files(some, tmp_path / "b.npz", NoiseSettings(pairs="neighbours"))
+    assert (found.num_images, found.num_cameras) == (200, 2)
+
+
+def test_files_without_cameras_take_the_map_with_one_mean(tmp_path):
+    features, camids, pids = site(ids=100)
+    fitted = save(tmp_path / "fitted.npz", features, camids, pids)
+    unknown = save(tmp_path / "unknown.npz", features, np.full_like(camids, -1), pids)
+    settings = NoiseSettings(noise="on", means="camera")
+    adapt_files(fitted, tmp_path / "d.npz", settings, [(unknown, tmp_path / "u.npz")])
+    expected = load_denoiser(tmp_path / "d.npz").without_cameras.apply(features)
+    np.testing.assert_array_equal(read_features(tmp_path / "u.npz").table.feats.numpy(), expected)
 
 
 def test_the_same_bytes_twice(files, tmp_path):
@@ -133,6 +157,9 @@ def test_no_file_is_read_and_written_and_none_is_written_twice(files, tmp_path):
         (out, [(query, fitted)]),
         (out, [(query, out)]),
         (out, [(query, query)]),
+        (out, [(query, out / "q.npz")]),
+        (out / "d.npz", [(query, out)]),
+        (out, [(query, tmp_path / "q.npz"), (query, tmp_path / "q.npz" / "g.npz")]),
         (out, [(query, tmp_path / "q.npz"), (query, tmp_path / "q.npz")]),
     ):
         refused("file", tmp_path, fitted, target, AUTO, others)

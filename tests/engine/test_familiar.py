@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,3 +88,16 @@ def test_a_model_that_knows_cameras_is_given_them(monkeypatch):
     camids = torch.tensor([0, 1])
     is_familiar(model, None, "Mine", [(torch.randn(2, 3, 32, 32), camids, None)])
     assert given[0][1] is camids
+
+
+@pytest.mark.parametrize("stage", ["label_free", "adaptation"])
+def test_what_trains_no_backbone_knows_no_image(stage):
+    model = ReIDModel(SPEC)
+    assert is_familiar(model, replace(TRAINED, stage=stage), "Mine", batches()) is False
+    assert is_familiar(model, replace(TRAINED, stage=stage, before=TRAINED), "Mine", []) is True
+
+
+def test_of_lists_with_one_title_the_number_of_images_tells():
+    model = ReIDModel(SPEC)
+    assert is_familiar(model, TRAINED, "Mine", [], 100) is True
+    assert is_familiar(model, TRAINED, "Mine", batches(), 99) is False

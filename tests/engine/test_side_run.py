@@ -166,6 +166,13 @@ def test_cameras_belong_to_a_data_set(side, expected):
     assert knows_cameras_of(side, "mine") is expected
 
 
+@pytest.mark.parametrize(
+    ("known", "expected"), [("/n1/site.csv", True), ("/n3/site.csv", False), ("site.csv", True)]
+)
+def test_cameras_belong_to_a_list_not_to_its_file_name_but_in_older_checkpoints(known, expected):
+    assert knows_cameras_of(SideSpec((0, 1), dataset=known), "/n1/site.csv") is expected
+
+
 def test_the_log_counts_images_whose_camera_is_not_in_the_table(people, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
     records = load_dataset("market1501", people).test
@@ -177,6 +184,14 @@ def test_the_log_counts_images_whose_camera_is_not_in_the_table(people, caplog, 
     log_unknown(SideSpec((0, 1), dataset="msmt17"), "market1501", records)
     assert "of the cameras of msmt17: images of market1501 take the mean embedding" in caplog.text
     caplog.clear()
+    for folder, whose, whom in (
+        ("a", "site.csv", "other.csv"),
+        ("a/other", "/a/other/site.csv", "/a/site.csv"),
+    ):
+        name = "/a/other.csv" if folder == "a" else "/a/site.csv"
+        log_unknown(SideSpec((0, 1), dataset=f"/{folder}/site.csv"), name, records)
+        assert f"of the cameras of {whose}: images of {whom} take the mean embedding; put all" in caplog.text
+        caplog.clear()
     log_unknown(SideSpec((0, 1), dataset="market1501"), "market1501", records)
     log_unknown(None, "market1501", records)
     assert caplog.text == ""

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from reid.models import (
     ModelSpec,
     Preprocessing,
     ReIDModel,
+    SideSpec,
     SiteSpec,
     load_checkpoint,
     load_model,
@@ -66,22 +68,26 @@ def filled(cameras=CAMERAS, dim=5):
     return layer, alone, (*told, means)
 
 
-def oracle(features, camids, weight, mean, means=None):
+def oracle(features, camids, alone, told):
     """One feature at a time, in float64."""
     rows = []
     for feature, camera in zip(features.double(), camids, strict=True):
-        own = (means or {}).get(camera, mean)
+        if camera is None or camera < 0:
+            weight, own = alone
+        else:
+            weight, mean, means = told
+            own = means.get(camera, mean)
         rows.append(weight @ (feature / feature.norm() - own))
     return torch.stack(rows)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
-def test_each_camera_takes_its_own_mean_and_others_that_of_all(dtype):
-    layer, _, told = filled()
+def test_each_camera_takes_its_own_mean_others_that_of_all_and_unknown_ones_the_map_with_one_mean(dtype):
+    layer, alone, told = filled()
     features, camids = torch.randn(7, 5) * 9, [0, 7, 2**40, -1, 3, 7, 0]
     if dtype == torch.int32:
         camids = [number if number < 2**31 else 8 for number in camids]
-    expected = oracle(features, camids, *told)
+    expected = oracle(features, camids, alone, told)
     torch.testing.assert_close(
         layer(features, torch.tensor(camids, dtype=dtype)).double(), expected, atol=1e-5, rtol=1e-5
     )
@@ -91,11 +97,12 @@ def test_each_camera_takes_its_own_mean_and_others_that_of_all(dtype):
 
 
 def test_where_no_cameras_are_told_the_map_with_one_mean_is_taken():
-    layer, alone, _ = filled()
+    layer, alone, told = filled()
     features = torch.randn(4, 5)
-    expected = oracle(features, 4 * [None], *alone).float()
+    expected = oracle(features, 4 * [None], alone, told).float()
     torch.testing.assert_close(layer(features), expected, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(layer(features, torch.full((4,), -1)), layer(features))
+    assert torch.equal(layer(features, torch.full((4,), -1)), layer(features))
+    assert not torch.allclose(layer(features, torch.full((4,), 99)), layer(features))
 
 
 def test_a_layer_without_cameras_reads_none_and_takes_no_means():
@@ -153,8 +160,8 @@ def test_a_loaded_model_says_whose_cameras_it_knows(tmp_path, caplog):
     with caplog.at_level("INFO", logger="reid"):
         load_model(path)
     assert (
-        "has means for 3 cameras of mine, for embed(images, camids); images of others take the mean of all,"
-        " and without camids one mean serves" in caplog.text
+        "has means for 3 cameras of mine, for embed(images, camids); other cameras take the mean of"
+        " all, and images without camids the map with one mean" in caplog.text
     )
 
 
@@ -197,3 +204,30 @@ def test_a_header_with_another_site_is_refused(tmp_path, site, message):
 def test_a_site_needs_an_adapted_model():
     with pytest.raises(InputError, match="adapted must be true where there is a site, got false"):
         replace(SPEC, site=SiteSpec((1,), "x"))
+
+
+@pytest.mark.parametrize("options", [{}, {"side": SideSpec((7, 0), (0, 1))}])
+def test_cameras_may_be_lists_and_arrays(options):
+    site = None if options else SiteSpec((7, 0), "mine")
+    torch.manual_seed(0)
+    model = ReIDModel(replace(SPEC, adapted=site is not None, site=site, **options)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    images, camids = torch.randn(3, 3, 64, 32), [7, -1, 0]
+    expected = model.embed(images, torch.tensor(camids))
+    assert not torch.allclose(expected, model.embed(images))
+    for same in (camids, tuple(camids), np.array(camids), np.array(camids, np.int16)):
+        assert torch.equal(model.embed(images, same), expected)
+    assert torch.equal(model.embed(images, torch.tensor(camids, dtype=torch.int32)), expected)
+    for other in ([7], [7, 0, 1, 2], [[7, 0, 1]], [7.0, 0, 1], [7, None, 0], ["7", "0", "1"], 7, [[7], 0, 1]):
+        with pytest.raises(InputError, match="camids must be 3 whole numbers, one an image, got") as caught:
+            model.embed(images, other)
+        assert "\n" not in str(caught.value)
+    for other in ([2**63, 0, 1], [2**70, 0, 1], [True, False, True], torch.tensor([7, 0])):
+        with pytest.raises(InputError, match="camids must be 3 whole numbers"):
+            model.embed(images, other)
+
+
+def test_a_model_that_tells_no_cameras_apart_does_not_look_at_them():
+    model, images = adapted(()), torch.randn(2, 3, 64, 32)
+    assert torch.equal(model.embed(images, "anything"), model.embed(images))

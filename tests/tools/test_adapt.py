@@ -145,7 +145,7 @@ def test_without_cameras_pairs_are_any_neighbours(run, site, tmp_path):
     assert not (tmp_path / "a.pth").exists()
     done = run(*options, "ADAPT.PAIRS", "neighbours")
     assert done.code == 0, done.err
-    assert "pairs of any camera: about half of the gain" in done.out
+    assert "pairs of neighbours of any camera, among 48 images of unknown cameras" in done.out
     assert load_checkpoint(tmp_path / "a.pth")[1].model.adapted
 
 
@@ -191,6 +191,7 @@ def test_features_of_any_project_are_denoised(run, tmp_path):
         (["ADAPT.MEANS", "both"], "ADAPT.MEANS must be one of 'auto', 'one', 'camera'"),
         (["ADAPT.BATCHNORM", "yes"], "ADAPT.BATCHNORM must be one of"),
         (["ADAPT.FOLD", "1"], "ADAPT.FOLD"),
+        (["ADAPT.SHRINKAGE", "1e-4"], "ADAPT.SHRINKAGE"),
         (["ADAPT.MEANS", "camera", "ADAPT.PAIRS", "tracklets"], "pairs are tracklets; use one mean"),
         (["TEST.IMS_PER_BATCH", "0"], "TEST.IMS_PER_BATCH"),
         (["MODEL.DEVICE", "tpu"], "the device must be auto, cpu"),
@@ -209,6 +210,24 @@ def test_wrong_usage_is_one_line_and_nothing_is_written(run, site, tmp_path, mor
     assert not list(tmp_path.iterdir())
 
 
+def test_statistics_of_features_are_refused(run, tmp_path):
+    result = run("--features", tmp_path / "f.npz", "--out", tmp_path / "d.npz", "ADAPT.BATCHNORM", "on")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "ADAPT.BATCHNORM on needs a model" in result.err
+
+
+def test_where_nothing_is_changed_everything_says_so(run, site, tmp_path):
+    out, figures = tmp_path / "same.pth", tmp_path / "figures.json"
+    result = run(*words(site, out, "ADAPT.NOISE", "off", "ADAPT.BATCHNORM", "off", "--json", figures))
+    assert result.code == 0, result.err
+    assert "not adapted: the model stays as it was" in result.out
+    assert "adapted to" not in result.out
+    found = json.loads(figures.read_text())
+    assert set(found["models"]) == {"before", "unchanged"}
+    assert found["mAP_difference"]["difference"] == 0
+    assert list(found)[-1] == "noise_spectrum"
+
+
 @pytest.mark.parametrize("given", [[], ["--weights", "w.pth"], ["--images", "i.csv"]])
 def test_half_of_what_is_needed_is_refused(run, tmp_path, given):
     result = run(*given, "--out", tmp_path / "a.pth")
@@ -225,6 +244,7 @@ def test_neither_weights_nor_list_nor_output_are_overwritten(run, site, tmp_path
         ["--out", site / "model.pth"],
         ["--json", site / "model.pth"],
         ["--json", out],
+        ["--json", out / "figures.json"],
         ["--images", listing, "--root", "", "--out", listing],
         ["--out", tmp_path],
     ):

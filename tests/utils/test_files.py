@@ -189,3 +189,13 @@ def test_where_nothing_can_be_written_is_known_before(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=f"{tmp_path} cannot; name another file"):
         check_writable(tmp_path / "new" / "x.json")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_under_one_another_are_refused(tmp_path):
+    for one, other in (("a.npz", "a.npz/b.npz"), ("a.npz/b/c.json", "a.npz")):
+        with pytest.raises(
+            InputError, match="cannot both be files, one lies under the other; name"
+        ) as caught:
+            check_output(tmp_path / one, None, tmp_path / other)
+        assert "\n" not in str(caught.value)
+    check_output(tmp_path / "a.npz", tmp_path / "a.npz.json", tmp_path / "b" / "a.npz")
