@@ -48,6 +48,14 @@ def test_ratios_memory_and_machine_are_printed(run, capsys, name, words, titles)
     assert f"{torch.get_num_threads()} threads, torch " in lines[-1]
 
 
+def test_pairs_are_counted_and_told_right_or_wrong(run, capsys):
+    assert run("pairs", "--images", "300", "--width", "16", "--identities", "20") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("300 images of 16 numbers: ")
+    assert first.endswith("% of one identity")
+    assert f"{torch.get_num_threads()} threads, torch " in second
+
+
 @both
 def test_help_shows_an_example(run, capsys, name):
     with pytest.raises(SystemExit, match="0"):
