@@ -23,8 +23,8 @@ def main(words: Sequence[str]) -> None:
     right = (pids[pairs[:, 0]] == pids[pairs[:, 1]]).mean() if len(pairs) else 0.0
     print(f"{args.images} images of {args.width} numbers: {len(pairs)} pairs, {right:.1%} of one identity")
     print(
-        f"{seconds.wall:.0f} s, {seconds.cpu:.0f} s of all threads; peak {peak_mb() / 1024:.1f} GB in all, the"
-        f" features and their drawing included; {describe_machine()}"
+        f"{seconds.wall:.0f} s, {seconds.cpu:.0f} s of all threads; peak {peak_mb() / 1024:.1f} GB in all,"
+        f" the features and their drawing included; {describe_machine()}"
     )
 
 
