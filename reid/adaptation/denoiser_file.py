@@ -45,14 +45,14 @@ def _columns(denoiser: CameraNoiseDenoiser) -> dict[str, NDArray[Any]]:
     }
 
 
-def load_denoiser(path: Path) -> CameraNoiseDenoiser:
+def load_denoiser(path: str | Path) -> CameraNoiseDenoiser:
     """Read what :func:`save_denoiser` wrote; nothing in the file can run.
 
     Raises:
         OSError: If the file cannot be read.
         InputError: If it holds anything else.
     """
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         # numpy leaves a damaged file of a path open.
         try:
             with np.load(file, allow_pickle=False) as found:

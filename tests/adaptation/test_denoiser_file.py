@@ -44,7 +44,7 @@ def test_a_loaded_denoiser_gives_the_same_features(tmp_path):
 def test_the_map_for_features_without_cameras_comes_back_too(tmp_path):
     alone = denoiser((), 0.3)
     save_denoiser(tmp_path / "d.npz", replace(denoiser((3, 5)), without_cameras=alone))
-    loaded = load_denoiser(tmp_path / "d.npz").without_cameras
+    loaded = load_denoiser(str(tmp_path / "d.npz")).without_cameras
     np.testing.assert_array_equal(loaded.weight, alone.weight)
     assert (loaded.camera_means, loaded.length, loaded.without_cameras) == ({}, 0.3, None)
 
