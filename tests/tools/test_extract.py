@@ -210,7 +210,7 @@ def test_the_commands_of_the_readme_run(run, folder, tmp_path, monkeypatch):
             savemat(tmp_path / "other_model.mat", both)
         result = run(*options, tool=tool.removeprefix("tools/").removesuffix(".py"))
         assert result.code == 0, result.err
-    assert "these less against: +0.0 mAP" in result.out
+    assert "these less against: +0.00 mAP" in result.out
 
 
 def test_help_shows_an_example(run):
