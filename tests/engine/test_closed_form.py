@@ -99,6 +99,7 @@ def test_the_epoch_has_a_row_and_a_line(people, tmp_path, caplog):
     assert "epoch 2/2 closed_form loss 0." in caplog.text
 
 
+@pytest.mark.slow
 def test_gradients_come_near_the_floor_and_not_below_it(finished, people, tmp_path):
     """Of the same images, all in one batch and not augmented, for long."""
     folder, solved = finished
