@@ -1,6 +1,7 @@
 """Pairs of images that probably show one identity, found without labels: mutual nearest neighbours."""
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +60,21 @@ def cross_camera_neighbours(
         raise InputError(f"each of the {len(features)} images needs a camera, got {len(camids)} cameras")
     order = np.argsort(camids, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(camids[order]) != 0, True])
+    return _outside(features, order, itertools.pairwise(starts.tolist()), k)
+
+
+def _outside(
+    features: Features, order: Indices, ranges: Iterable[tuple[int, int]], k: int, *, own: bool = False
+) -> tuple[NDArray[np.float32], Indices]:
+    """The k nearest rows of each row, those of its own range left out unless ``own``, a block at a time."""
     search = ExactSearch(features, order) if len(order) <= MOST_EXACT else ListSearch(features, order)
     distances, indices = np.empty((len(order), k), np.float32), np.empty((len(order), k), np.int64)
     named = np.append(order, -1)  # -1 stays -1
-    for start, end in itertools.pairwise(starts.tolist()):
+    for start, end in ranges:
+        left_out = (0, 0) if own else (start, end)
         for first in range(start, end, BLOCK):
             rows = slice(first, min(first + BLOCK, end))
-            found, places = search.outside(rows, start, end, k)
+            found, places = search.outside(rows, *left_out, k)
             distances[order[rows]], indices[order[rows]] = found, named[places]
     return distances, indices
 
@@ -88,11 +97,7 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
     """
     _check(features, k)
     order = np.arange(len(features))
-    search = ExactSearch(features, order) if len(order) <= MOST_EXACT else ListSearch(features, order)
-    indices = np.empty((len(order), k + 1), np.int64)
-    for first in range(0, len(order), BLOCK):
-        rows = slice(first, min(first + BLOCK, len(order)))
-        _, indices[rows] = search.outside(rows, 0, 0, k + 1)
+    _, indices = _outside(features, order, [(0, len(order))], k + 1, own=True)
     # An image is its own nearest, but a copy of it may stand first.
     is_self = indices == order[:, None]
     is_self[~is_self.any(axis=1), -1] = True
