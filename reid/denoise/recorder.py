@@ -40,9 +40,8 @@ class Recorder(nn.Module):
         super().__init__()
         self.channel_dim, self.per_image, self.at_least = channel_dim, per_image, at_least
         self.num_images = 1  # of the batch that is coming
-        self.count = self.sampled = (
-            0  # vectors that were represented, and batches of which some stood for all
-        )
+        self.count = 0  # vectors that were represented
+        self.sampled = 0  # batches of which some stood for all
         self.waiting = 0  # of the buffer's rows
         self.buffer = self.roots = self.shift = self.sum = self.products = torch.empty(0)
 
