@@ -8,6 +8,8 @@ FAISS_GPU = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 FAISS_CPU = "sys_platform != 'linux' or platform_machine != 'x86_64'"
 # The text encoder of CLIP-ReID's first stage. Before 2.26 its batches came second.
 CLIP = ["open_clip_torch>=2.26.1"]
+# ONNX files: written by torch with onnxscript, compared with eager by onnxruntime.
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"]
 
 setup(
     name="denoisereid",
@@ -39,14 +41,17 @@ setup(
     ],
     extras_require={
         "clip": CLIP,
+        "onnx": ONNX,
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
             "ruff>=0.6",
             "mypy>=1.11",
             "types-tqdm",
             "types-PyYAML",
             *CLIP,
+            *ONNX,
         ],
     },
 )
