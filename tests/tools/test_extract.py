@@ -1,7 +1,6 @@
 """Features on the command line: a file that other tools read, or one line and nothing."""
 
 import json
-import shlex
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from full_disk import full_disk
 from peers import SHARED
 from scipy.io import savemat
-from scripts import ROOT, load_script, run_script
+from scripts import load_script, run_script
 from small import draw_people
 
 from reid.data import load_market1501
@@ -195,24 +194,6 @@ def test_a_full_disk_is_one_line(run, folder, tmp_path):
     assert not (tmp_path / "f.npz").exists()
 
 
-def test_the_commands_of_the_readme_run(run, folder, tmp_path, monkeypatch):
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Feature files")[1]
-    lines = [line for line in section.split("## ")[0].splitlines() if line.startswith("python tools/")]
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "osnet.pth").symlink_to(folder / "model.pth")
-    assert len(lines) == 4
-    for line in lines:
-        _, tool, *options = shlex.split(line.replace("/data", str(folder / "data")))
-        if "other_model.mat" in options:
-            sides = {side: np.load(tmp_path / f"{side}.npz") for side in ("query", "gallery")}
-            names = {"features": "f", "pids": "label", "camids": "cam"}
-            both = {f"{side}_{names[key]}": sides[side][key] for side in sides for key in names}
-            savemat(tmp_path / "other_model.mat", both)
-        result = run(*options, tool=tool.removeprefix("tools/").removesuffix(".py"))
-        assert result.code == 0, result.err
-    assert "these less against: +0.00 mAP" in result.out
-
-
 def test_help_shows_an_example(run):
     result = run("--help")
     assert result.code == 0
@@ -259,3 +240,20 @@ def test_lists_that_name_identities_in_words_are_evaluated_by_their_words(run, f
         scores = unit @ one["features"][0]
     rank = 1 + int((scores > scores[1]).sum())
     assert json.loads((tmp_path / "f.json").read_text())["mAP"] == pytest.approx(1 / rank)
+
+
+def test_both_sides_in_another_projects_file_stand_against_these(run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    common = ("--weights", folder / "model.pth", "--images", "market1501", "--root", folder / "data")
+    names = {"features": "f", "pids": "label", "camids": "cam"}
+    both = {}
+    for side in ("query", "gallery"):
+        assert run(*common, "--split", side, "--out", f"{side}.npz").code == 0
+        both |= {
+            f"{side}_{names[key]}": values for key, values in np.load(f"{side}.npz").items() if key in names
+        }
+    savemat(tmp_path / "other.mat", both)
+    words = ("--query", "query.npz", "--gallery", "gallery.npz", "--against-features", "other.mat")
+    result = run(*words, tool="evaluate")
+    assert result.code == 0, result.err
+    assert "these less against: +0.00 mAP" in result.out

@@ -1,4 +1,4 @@
-"""The README's examples run as they stand."""
+"""The examples of the README and of docs/ that need a model of their own, and the table of modes."""
 
 import re
 import shlex
@@ -14,11 +14,11 @@ from reid.config import load_config
 from reid.engine.phases import plan_stages
 from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, save_checkpoint
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
-def example(word):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def example(word, page="README.md"):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     return next(block for block in blocks if word in block)
 
 
@@ -41,7 +41,7 @@ def test_the_file_of_another_code_base(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(vit_state(width=384, depth=12, tokens=129, classes=5), "transformer_120.pth")
     names = {}
-    exec(compile(example("transformer_120.pth"), "README.md", "exec"), names)
+    exec(compile(example("transformer_120.pth", "docs/backbones.md"), "backbones.md", "exec"), names)
     assert names["model"].embed(torch.zeros(1, 3, 256, 128)).shape == (1, 384)
 
 
@@ -52,7 +52,8 @@ def test_denoisers_in_any_network(capsys):
 
 
 def modes():
-    table = README.read_text(encoding="utf-8").split("| mode | words |")[1].split("\n\n")[0]
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    table = text.split("| mode | words |")[1].split("\n\n")[0]
     return [(row.split("|")[1].strip(), row.split("`")[1]) for row in table.splitlines()[2:]]
 
 
