@@ -1,0 +1,191 @@
+"""A gallery of features by id, which is added to, removed from, searched exactly, and kept in a file."""
+
+import reprlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reid.evaluation.array_files import open_arrays
+from reid.evaluation.faiss_flat import import_faiss
+from reid.evaluation.similarity import METRICS, check_features, unit_rows
+from reid.utils import InputError, unknown_choice, write_atomically
+
+KIND = "denoisereid-gallery-1"
+ROWS = 1 << 16  # added at a time, so that features are not copied as a whole
+
+
+class Gallery:
+    """Features (N, D) under ids of one's own, searched exactly by faiss on the CPU.
+
+    All calls may come from several threads: they take turns, and a search uses all cores by itself.
+
+    Args:
+        dim: Width D of a feature, such as ``model.dim``.
+        metric: ``cosine``, or ``euclidean``, whose score is minus the squared distance.
+
+    Raises:
+        InputError: If faiss is missing, the metric unknown, or ``dim`` below 1.
+
+    Example:
+        >>> gallery = Gallery(2)
+        >>> gallery.add([[1.0, 0.0], [0.0, 1.0]], ids=[7, 8])
+        >>> ids, scores = gallery.search([[3.0, 1.0]], k=1)
+        >>> ids.tolist()
+        [[7]]
+    """
+
+    def __init__(self, dim: int, metric: str = "cosine") -> None:
+        if metric not in METRICS:
+            raise InputError(unknown_choice("metric", metric, METRICS))
+        if dim < 1:
+            raise InputError(f"dim, the width of a feature, must be at least 1, got {dim}")
+        faiss = import_faiss()
+        self.dim, self.metric = dim, metric
+        self._flat = faiss.IndexFlatIP(dim) if metric == "cosine" else faiss.IndexFlatL2(dim)
+        self._ids = np.empty(0, np.int64)
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, number: int) -> bool:
+        return bool((self._ids == number).any())
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """(N,) ids, in the order in which they were added."""
+        return self._ids.copy()
+
+    def add(self, feats: Any, ids: Sequence[int] | NDArray[np.int64] | Tensor) -> None:
+        """Add features.
+
+        Args:
+            feats: (N, D) tensor or array of finite numbers; for ``cosine`` their length means nothing,
+                and zero has the cosine 0 with everything.
+            ids: (N,) whole numbers of 0 and more that are not in the gallery yet, each once.
+
+        Raises:
+            InputError: If one of these does not hold; then nothing is added.
+        """
+        numbers, rows = _numbers(ids), self._rows(feats)
+        if len(numbers) != len(rows):
+            raise InputError(f"ids must be one for each of {len(rows)} features, got {len(numbers)}")
+        values, counts = np.unique(numbers, return_counts=True)
+        if (counts > 1).any():
+            raise InputError(f"an id is given once, {int(values[counts > 1][0])} comes twice")
+        with self._lock:
+            known = np.intersect1d(values, self._ids, assume_unique=True)
+            if len(known):
+                raise InputError(f"id {int(known[0])} is in the gallery already; remove it first")
+            for part in rows.split(ROWS):
+                self._flat.add(part.numpy())
+            self._ids = np.concatenate([self._ids, numbers])
+
+    def remove(self, ids: Sequence[int] | NDArray[np.int64] | Tensor) -> None:
+        """Remove features by their ids; the others keep their order.
+
+        Raises:
+            InputError: If an id is not in the gallery; then nothing is removed.
+        """
+        numbers = _numbers(ids)
+        with self._lock:
+            missing = np.setdiff1d(numbers, self._ids)
+            if len(missing):
+                raise InputError(f"id {int(missing[0])} is not in the gallery of {len(self)}")
+            is_gone = np.isin(self._ids, numbers)
+            faiss = import_faiss()
+            self._flat.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(is_gone)))
+            self._ids = self._ids[~is_gone]
+
+    def search(self, feats: Any, k: int) -> tuple[Tensor, Tensor]:
+        """Find the nearest features of each query.
+
+        Args:
+            feats: (Q, D) queries, or (D,) one.
+            k: How many to return; at most as many as there are.
+
+        Returns:
+            (Q, k) int64 ids, best first, and (Q, k) float32 scores, larger is closer. Equal scores come in
+            the order in which they were added; of those that share the last place any may be left out.
+
+        Raises:
+            InputError: If the gallery is empty, ``k`` below 1, or the queries are of another width or not
+                finite.
+        """
+        rows = self._rows(feats)
+        if k < 1:
+            raise InputError(f"k, the number of features to find, must be at least 1, got {k}")
+        with self._lock:
+            if not len(self):
+                raise InputError("the gallery is empty: add features before searching")
+            scores, places = self._flat.search(rows.numpy(), min(k, len(self)))
+            ids = self._ids
+        scores = scores if self.metric == "cosine" else -scores
+        order = np.lexsort((places, -scores), axis=1)
+        places, scores = np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1)
+        return torch.from_numpy(ids[places]), torch.from_numpy(scores)
+
+    def save(self, path: str | Path) -> None:
+        """Write the gallery to an ``.npz`` file, atomically.
+
+        Raises:
+            InputError: If the name does not end in ``.npz``.
+            OSError: If the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != ".npz":
+            raise InputError(f"a gallery is an .npz file, got {path}; name it so")
+        faiss = import_faiss()
+        with self._lock, write_atomically(path) as temporary:
+            # A view of the index's own memory: a copy of a million features would be gigabytes.
+            count = len(self) * self.dim
+            held = faiss.rev_swig_ptr(self._flat.get_xb(), count) if count else np.empty(0, np.float32)
+            with temporary.open("wb") as file:
+                np.savez(
+                    file,
+                    kind=np.array(KIND),
+                    metric=np.array(self.metric),
+                    ids=self._ids,
+                    features=held.reshape(len(self), self.dim),
+                )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Gallery":
+        """Read a gallery that :meth:`save` wrote.
+
+        Raises:
+            InputError: If the file is missing, damaged, or no gallery.
+        """
+        found = open_arrays(Path(path))
+        if not {"kind", "metric", "ids", "features"} <= set(found.names) or str(found.read("kind")) != KIND:
+            raise InputError(f"{path} is no gallery that Gallery.save wrote")
+        feats, ids = found.read("features"), found.read("ids")
+        if feats.ndim != 2 or feats.dtype != np.float32 or ids.shape != (len(feats),):
+            raise InputError(f"{path} is no whole gallery: features {feats.shape}, ids {ids.shape}")
+        gallery = cls(feats.shape[1], str(found.read("metric")))
+        if len(feats):
+            gallery.add(feats, ids)
+        return gallery
+
+    def _rows(self, feats: Any) -> Tensor:
+        """Features as the index keeps them, (N, D) float32."""
+        rows = torch.as_tensor(np.asarray(feats) if isinstance(feats, list | tuple) else feats).detach().cpu()
+        rows = rows[None] if rows.ndim == 1 else rows
+        if rows.ndim == 2 and rows.shape[1] != self.dim:
+            raise InputError(f"features must have the gallery's width of {self.dim}, got {rows.shape[1]}")
+        rows, _, lengths = check_features(rows, rows, self.metric)
+        return unit_rows(rows, lengths[0]).contiguous() if self.metric == "cosine" else rows.contiguous()
+
+
+def _numbers(ids: Any) -> NDArray[np.int64]:
+    """Ids as whole numbers."""
+    numbers = np.asarray(ids)
+    if numbers.ndim != 1 or not (numbers.dtype.kind in "iu" or numbers.size == 0) or (numbers < 0).any():
+        raise InputError(f"ids must be a list of whole numbers of 0 and more, got {reprlib.repr(ids)}")
+    return numbers.astype(np.int64)

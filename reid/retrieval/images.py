@@ -1,0 +1,106 @@
+"""Images in whatever form they come, to retrieval features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid.data.folders import images_below
+from reid.models import ReIDModel
+from reid.utils import InputError
+
+Picture = str | Path | Image.Image | NDArray[np.uint8]
+BATCH = 64
+
+
+def embed(
+    model: ReIDModel,
+    images: Picture | Sequence[Picture],
+    *,
+    camids: Sequence[int] | None = None,
+    is_bgr: bool = False,
+    normalize: bool = False,
+    batch_size: int = BATCH,
+) -> Tensor:
+    """Map images to retrieval features, prepared as the model was trained to see them.
+
+    Nothing of the model is changed, so several threads may embed with one model at the same time.
+
+    Args:
+        model: In eval mode, as ``load_model`` gives it, on any device.
+        images: A file; a folder, whose images are taken with those of all folders below, sorted by their
+            paths as text; an array (H, W, 3) uint8; a PIL image; or a sequence of files, arrays of any sizes
+            and PIL images, (N, H, W, 3) among them.
+        camids: (N,) cameras, -1 unknown, for models that tell cameras apart.
+        is_bgr: Whether arrays have OpenCV's order of colours instead of RGB.
+        normalize: Whether features are scaled to length 1, so that their products are cosines.
+        batch_size: Images that go through the network at a time.
+
+    Returns:
+        (N, D) float32 on the CPU, in the order of the images.
+
+    Raises:
+        InputError: If there is no image, one cannot be read or is of another kind (named by its path or
+            place), the model is in training mode, or there is not one camera for each image.
+        ValueError: If the model was built without preprocessing.
+
+    Example:
+        >>> import numpy as np
+        >>> from reid.models import ModelSpec, Preprocessing, ReIDModel
+        >>> prepared = Preprocessing((64, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        >>> model = ReIDModel(ModelSpec("vit_micro", (64, 32), 3), prepared).eval()
+        >>> embed(model, np.zeros((120, 50, 3), np.uint8)).shape
+        torch.Size([1, 128])
+    """
+    if model.training:
+        raise InputError("the model must be in eval mode to embed, it is in training mode; call model.eval()")
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    pictures = _listed(images)
+    if not pictures:
+        raise InputError("embed needs at least one image, got none")
+    if camids is not None and len(camids) != len(pictures):
+        raise InputError(f"camids must be one for each of {len(pictures)} images, got {len(camids)}")
+    device = next(model.parameters()).device
+    found = []
+    for start in range(0, len(pictures), batch_size):
+        part = range(start, min(start + batch_size, len(pictures)))
+        batch = torch.stack([model.preprocess(_opened(pictures[place], place, is_bgr)) for place in part])
+        numbers = None if camids is None else [int(camids[place]) for place in part]
+        found.append(model.embed(batch.to(device), numbers).float().cpu())
+    feats = torch.cat(found)
+    return F.normalize(feats, dim=1) if normalize else feats
+
+
+def _listed(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
+    """The images one by one."""
+    if isinstance(images, str | Path):
+        folder = Path(images)
+        return [folder / name for name in images_below(folder)] if folder.is_dir() else [folder]
+    if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3):
+        return [images]
+    if isinstance(images, Tensor):
+        raise InputError("embed takes images, not tensors: model.embed takes those that are prepared already")
+    return list(images)
+
+
+def _opened(picture: Any, place: int, is_bgr: bool) -> Image.Image | Path:
+    if isinstance(picture, str | Path):
+        return Path(picture)
+    if isinstance(picture, Image.Image):
+        return picture
+    if not isinstance(picture, np.ndarray):
+        raise InputError(
+            f"image {place} must be a path, an array or a PIL image, got {type(picture).__name__}"
+        )
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise InputError(
+            f"image {place} must be an array (H, W, 3) uint8, got {picture.shape} {picture.dtype}"
+        )
+    return Image.fromarray(np.ascontiguousarray(picture[..., ::-1] if is_bgr else picture))

@@ -1,0 +1,174 @@
+"""A gallery finds by id what a plain loop finds, before and after changes, files and threads."""
+
+import doctest
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+import reid.retrieval.gallery
+from reid import Gallery
+from reid.utils import InputError
+
+pytest.importorskip("faiss")
+
+
+@pytest.fixture
+def feats():
+    return np.random.default_rng(0).standard_normal((30, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def gallery(feats):
+    gallery = Gallery(8)
+    gallery.add(feats, np.arange(100, 130))
+    return gallery
+
+
+def nearest(query, feats, ids, k, metric):
+    """Ids and scores, by a plain loop."""
+    found = []
+    for place, row in enumerate(feats):
+        cosine = float(query @ row / np.linalg.norm(query) / np.linalg.norm(row))
+        score = cosine if metric == "cosine" else -float(((query - row) ** 2).sum())
+        found.append((-score, place))
+    best = sorted(found)[:k]
+    return [int(ids[place]) for _, place in best], [-score for score, _ in best]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_it_finds_what_a_plain_loop_finds(feats, metric):
+    gallery, ids = Gallery(8, metric), np.random.default_rng(1).permutation(30) * 7
+    gallery.add(feats[:11], ids[:11])
+    gallery.add(torch.from_numpy(feats[11:]), ids[11:].tolist())
+    queries = np.random.default_rng(2).standard_normal((6, 8)).astype(np.float32)
+    found, scores = gallery.search(queries, 5)
+    for query, row, score in zip(queries, found.tolist(), scores.tolist(), strict=True):
+        expected, values = nearest(query, feats, ids, 5, metric)
+        assert row == expected
+        assert score == pytest.approx(values, abs=1e-4)
+
+
+def test_by_hand_with_a_tie_and_more_than_there_are():
+    gallery = Gallery(2)
+    gallery.add([[0.0, 2.0], [1.0, 0.0], [3.0, 0.0]], [9, 5, 4])
+    ids, scores = gallery.search([2.0, 0.0], 10)
+    assert ids.tolist() == [[5, 4, 9]]
+    assert scores.tolist() == [[1.0, 1.0, 0.0]]
+
+
+def test_what_is_removed_is_not_found_and_its_id_is_free(gallery, feats):
+    gallery.remove([103, 129, 100])
+    assert len(gallery) == 27
+    assert 103 not in gallery
+    assert 104 in gallery
+    kept = [n for n in range(30) if n not in (0, 3, 29)]
+    assert gallery.ids.tolist() == [100 + n for n in kept]
+    ids, _ = gallery.search(feats[kept], 1)
+    assert ids[:, 0].tolist() == [100 + n for n in kept]
+    gallery.add(feats[3], [103])
+    assert gallery.search(feats[3], 1)[0].tolist() == [[103]]
+
+
+def test_a_file_keeps_it_to_the_bit(gallery, feats, tmp_path):
+    gallery.save(tmp_path / "g.npz")
+    again = Gallery.load(tmp_path / "g.npz")
+    for found, expected in zip(again.search(feats, 7), gallery.search(feats, 7), strict=True):
+        assert torch.equal(found, expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["g.npz"]
+
+
+def test_an_empty_one_is_kept_too(tmp_path):
+    Gallery(3, "euclidean").save(tmp_path / "g.npz")
+    again = Gallery.load(tmp_path / "g.npz")
+    assert (len(again), again.dim, again.metric) == (0, 3, "euclidean")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 damaged"])
+def test_damaged_files(tmp_path, content):
+    (tmp_path / "g.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"g\.npz"):
+        Gallery.load(tmp_path / "g.npz")
+
+
+def test_files_cut_short_or_of_another_kind(gallery, tmp_path):
+    gallery.save(tmp_path / "g.npz")
+    whole = (tmp_path / "g.npz").read_bytes()
+    for size in range(1, len(whole), 97):
+        (tmp_path / "cut.npz").write_bytes(whole[:size])
+        with pytest.raises(InputError, match=r"cut\.npz"):
+            Gallery.load(tmp_path / "cut.npz")
+    np.savez(tmp_path / "other.npz", features=np.zeros((2, 3)))
+    with pytest.raises(InputError, match="no gallery"):
+        Gallery.load(tmp_path / "other.npz")
+    with pytest.raises(InputError, match="does not exist"):
+        Gallery.load(tmp_path / "none.npz")
+    with pytest.raises(InputError, match=r"an \.npz file"):
+        gallery.save(tmp_path / "g.bin")
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "message"),
+    [
+        (np.zeros((1, 7)), [1], "width of 8, got 7"),
+        (np.full((1, 8), np.nan), [1], "finite"),
+        (np.ones((2, 8)), [1], "one for each of 2"),
+        (np.ones((2, 8)), [1, 1], "1 comes twice"),
+        (np.ones((2, 8)), [1, 105], "id 105 is in the gallery"),
+        (np.ones((1, 8)), [-1], "whole numbers"),
+        (np.ones((1, 8)), [1.5], "whole numbers"),
+        (np.ones((1, 8)), ["a"], "whole numbers"),
+    ],
+)
+def test_what_cannot_be_added_leaves_it_as_it_was(gallery, rows, ids, message):
+    before = gallery.ids
+    with pytest.raises(InputError, match=message):
+        gallery.add(rows, ids)
+    assert np.array_equal(gallery.ids, before)
+
+
+def test_other_refusals(gallery):
+    with pytest.raises(InputError, match="id 7 is not in the gallery"):
+        gallery.remove([100, 7])
+    assert len(gallery) == 30
+    with pytest.raises(InputError, match="k, the number"):
+        gallery.search(np.ones((1, 8)), 0)
+    with pytest.raises(InputError, match="is empty"):
+        Gallery(8).search(np.ones((1, 8)), 1)
+    with pytest.raises(InputError, match="metric"):
+        Gallery(8, "dot")
+    with pytest.raises(InputError, match="dim"):
+        Gallery(0)
+
+
+def test_threads_take_turns(feats):
+    gallery = Gallery(8)
+    gallery.add(feats, range(30))
+
+    def work(n):
+        gallery.add(feats[n] + 100, [1000 + n])
+        found = gallery.search(feats[n], 1)[0].item()
+        gallery.remove([1000 + n])
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(30))) == list(range(30))
+    assert gallery.ids.tolist() == list(range(30))
+
+
+def test_examples():
+    assert doctest.testmod(reid.retrieval.gallery).failed == 0
+
+
+@pytest.mark.slow
+def test_a_million_features(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    feats = torch.randn(1_000_000, 64, generator=generator)
+    gallery = Gallery(64)
+    gallery.add(feats, np.arange(1_000_000))
+    gallery.remove(np.arange(0, 1_000_000, 2))
+    gallery.save(tmp_path / "g.npz")
+    again = Gallery.load(tmp_path / "g.npz")
+    ids, _ = again.search(feats[1:21:2], 2)
+    assert ids[:, 0].tolist() == list(range(1, 21, 2))

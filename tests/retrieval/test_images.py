@@ -1,0 +1,148 @@
+"""Images in every form give the features of the model's own way, from several threads too."""
+
+import doctest
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import reid
+import reid.retrieval.images
+from reid import embed, embed_boxes
+from reid.models import ModelSpec, Preprocessing, ReIDModel
+from reid.utils import InputError
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    prepared = Preprocessing((64, 32), (0.5, 0.4, 0.5), (0.5, 0.2, 0.3))
+    return ReIDModel(ModelSpec("vit_micro", (64, 32), 3), prepared).eval()
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (5, 40, 20, 3), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, pixels):
+    (tmp_path / "crops" / "b").mkdir(parents=True)
+    for name, image in zip(("a.png", "b/c.png", "z.png"), pixels, strict=False):
+        Image.fromarray(image).save(tmp_path / "crops" / name)
+    return tmp_path / "crops"
+
+
+def own_way(model, images):
+    return model.embed(torch.stack([model.preprocess(Image.fromarray(image)) for image in images]))
+
+
+def test_files_folders_arrays_and_pictures_are_alike(model, pixels, folder):
+    expected = own_way(model, pixels[:3])
+    ways = [
+        folder,
+        str(folder),
+        [folder / "a.png", str(folder / "b/c.png"), folder / "z.png"],
+        pixels[:3],
+        list(pixels[:3]),
+        [Image.fromarray(image) for image in pixels[:3]],
+    ]
+    for images in ways:
+        torch.testing.assert_close(embed(model, images), expected)
+    torch.testing.assert_close(embed(model, folder / "a.png"), expected[:1])
+    torch.testing.assert_close(embed(model, pixels[0]), expected[:1])
+
+
+def test_batches_change_nothing_but_rounding(model, pixels):
+    torch.testing.assert_close(embed(model, pixels, batch_size=2), own_way(model, pixels))
+
+
+def test_colours_in_opencvs_order(model, pixels):
+    torch.testing.assert_close(embed(model, pixels[..., ::-1], is_bgr=True), own_way(model, pixels))
+    assert not torch.allclose(embed(model, pixels[..., ::-1]), own_way(model, pixels), atol=1e-3)
+
+
+def test_normalised_features_have_length_1(model, pixels):
+    torch.testing.assert_close(embed(model, pixels, normalize=True).norm(dim=1), torch.ones(5))
+
+
+def test_threads_get_what_one_gets(model, pixels):
+    alone = [embed(model, image) for image in pixels]
+    with ThreadPoolExecutor(4) as pool:
+        for found, expected in zip(
+            pool.map(lambda n: embed(model, pixels[n % 5]), range(40)), alone * 8, strict=True
+        ):
+            torch.testing.assert_close(found, expected)
+    assert not model.training
+
+
+def test_boxes_are_the_crops_that_they_hold(model):
+    frame = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
+    boxes = [[10.4, 5.0, 40.2, 80.0], [-20.0, 50.0, 30.0, 200.0]]
+    expected = own_way(model, [frame[5:80, 10:41], frame[50:90, 0:30]])
+    for given in (boxes, np.array(boxes), torch.tensor(boxes), SimpleNamespace(xyxy=np.array(boxes))):
+        torch.testing.assert_close(embed_boxes(model, frame, given), expected)
+    torch.testing.assert_close(embed_boxes(model, Image.fromarray(frame), boxes, is_bgr=True), expected)
+    torch.testing.assert_close(embed_boxes(model, frame[..., ::-1], boxes, is_bgr=True), expected)
+
+
+@pytest.mark.parametrize("none", [[], np.empty((0, 4)), SimpleNamespace(xyxy=np.empty((0, 4), np.float32))])
+def test_no_boxes_are_no_features(model, none):
+    assert embed_boxes(model, np.zeros((9, 9, 3), np.uint8), none).shape == (0, model.dim)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[0, 0, 5, 5], [0, 0, np.nan, 5]], "box 1 must be finite"),
+        ([[0, 0, 5, 5], [5, 5, 5, 9]], "box 1 must hold a pixel"),
+        ([[20, 0, 30, 5]], "box 0 must hold a pixel of the frame of 9x9"),
+        ([[0, 0, 5]], r"boxes must be \(N, 4\)"),
+        ("text", "table"),
+    ],
+)
+def test_boxes_that_are_none(model, boxes, message):
+    with pytest.raises(InputError, match=message):
+        embed_boxes(model, np.zeros((9, 9, 3), np.uint8), boxes)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "at least one image"),
+        (np.zeros((4, 4, 3), np.float32), "image 0 must be an array"),
+        (np.zeros((4, 4), np.uint8), "image 0 must be an array"),
+        ([np.zeros((4, 4, 3), np.uint8), None], "image 1 must be a path"),
+        ("missing.jpg", "missing.jpg"),
+        (torch.zeros(1, 3, 64, 32), "not tensors"),
+    ],
+)
+def test_what_is_no_image(model, images, message):
+    with pytest.raises(InputError, match=message):
+        embed(model, images)
+
+
+def test_a_damaged_file_is_named(model, folder):
+    (folder / "m.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"m\.png"):
+        embed(model, folder)
+
+
+def test_other_refusals(model, pixels):
+    with pytest.raises(InputError, match="one for each of 5 images, got 2"):
+        embed(model, pixels, camids=[0, 1])
+    with pytest.raises(InputError, match="batch_size"):
+        embed(model, pixels, batch_size=0)
+    training = ReIDModel(model.spec, model.preprocessing).train()
+    with pytest.raises(InputError, match="training mode"):
+        embed(training, pixels)
+
+
+def test_examples_and_names():
+    assert doctest.testmod(reid.retrieval.images).failed == 0
+    assert {"embed", "embed_boxes", "Gallery", "load_model"} <= set(reid.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'embedd'"):
+        reid.embedd  # noqa: B018
