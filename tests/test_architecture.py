@@ -18,6 +18,7 @@ ALLOWED = {
     "models": {"denoise", "data", *BELOW},
     "adaptation": {*BELOW},
     "evaluation": {"data", *BELOW},
+    "export": {"models", "denoise", *BELOW},
     "engine": {"models", "losses", "data", "evaluation", "adaptation", "denoise", *BELOW},
 }
 MAY_SEE_CFG = {"build.py", "build_comparison.py", "build_data.py"}
