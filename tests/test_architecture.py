@@ -19,6 +19,7 @@ ALLOWED = {
     "adaptation": {*BELOW},
     "evaluation": {"data", *BELOW},
     "retrieval": {"models", "evaluation", "data", *BELOW},
+    "export": {"models", "denoise", *BELOW},
     "engine": {"models", "losses", "data", "evaluation", "adaptation", "denoise", *BELOW},
 }
 MAY_SEE_CFG = {"build.py", "build_comparison.py", "build_data.py"}

@@ -166,7 +166,7 @@ class ReIDModel(nn.Module):
             InputError: If the images are no batch, there is none, or they are of another size than the one
                 that the backbone's positions belong to.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or not len(images):
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[0] == 0:
             raise InputError(f"images must be (B, 3, H, W) with at least one, got {tuple(images.shape)}")
         if patch_grid(self.backbone) and tuple(images.shape[2:]) != self.spec.image_size:
             size = tuple(images.shape[2:])

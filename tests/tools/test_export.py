@@ -1,0 +1,73 @@
+"""The export tool and the example: a file and its difference, or one line and nothing."""
+
+import runpy
+import sys
+
+import pytest
+import torch
+from scripts import ROOT, load_script, run_script
+
+from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, save_checkpoint
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    spec = ModelSpec("vit_micro", (64, 32), 3)
+    path = tmp_path / "in" / "w.pth"
+    save_checkpoint(path, ReIDModel(spec), Header(spec, Preprocessing((64, 32), (0.5,) * 3, (0.5,) * 3)))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*words):
+        capsys.readouterr()
+        try:
+            code = run_script(load_script(monkeypatch, "tools/export.py"), monkeypatch, *words)
+        except SystemExit as leave:
+            code = leave.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def test_the_example_tells_who_is_who(run, weights, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "demo.onnx"
+    code, told, err = run("--weights", weights, "--out", out, "--with-preprocessing")
+    assert (code, err) == (0, "")
+    assert told.startswith("largest difference on drawn images: ")
+    monkeypatch.setattr(sys, "argv", ["track_with_onnx.py", str(out)])
+    runpy.run_path(str(ROOT / "examples" / "track_with_onnx.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1::5][:2] for line in lines] == [["0", "is"], ["1", "is"], ["2", "is"]]
+    assert [line.split()[8] for line in lines] == ["1", "2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("words", "needle"),
+    [
+        (["--format", "tensorrt"], "invalid choice: 'tensorrt'"),
+        (["--format", "torchscript", "--tolerance", "-1"], "nothing was written"),
+        (["--keys", "torchvision", "--format", "plain"], "torchvision keys cannot express"),
+        ([], "--format must be one of"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line_and_no_file(run, weights, tmp_path, words, needle):
+    code, told, err = run("--weights", weights, "--out", tmp_path / "a.pth", *words)
+    assert (code, told, err.count("\n")) == (2, "", 1)
+    assert needle in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_weights_are_never_written_over_and_damaged_ones_refused(run, weights, tmp_path):
+    before = weights.read_bytes()
+    assert "the results must go to another file" in run("--weights", weights, "--out", weights)[2]
+    assert weights.read_bytes() == before
+    weights.write_bytes(before[:1000])
+    code, _, err = run("--weights", weights, "--out", tmp_path / "a.onnx")
+    assert code == 2
+    assert "no readable file of weights" in err
+    assert "cannot" in run("--weights", weights, "--out", "/proc/a.onnx")[2]
