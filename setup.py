@@ -20,7 +20,11 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["reid", "reid.*"]),
-    package_data={"reid": ["py.typed"], "reid.evaluation.report": ["page.css", "page.html", "page.js"]},
+    package_data={
+        "reid": ["py.typed"],
+        "reid.evaluation.report": ["page.css", "page.html", "page.js"],
+        "reid.leaderboard": ["figures.json"],
+    },
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",

@@ -21,8 +21,9 @@ ALLOWED = {
     "retrieval": {"models", "evaluation", "data", *BELOW},
     "export": {"models", "denoise", *BELOW},
     "engine": {"models", "losses", "data", "evaluation", "adaptation", "denoise", *BELOW},
+    "leaderboard": {"engine", "models", "data", "evaluation", *BELOW},
 }
-MAY_SEE_CFG = {"build.py", "build_comparison.py", "build_data.py"}
+MAY_SEE_CFG = {"build.py", "build_comparison.py", "build_data.py", "build_cells.py"}
 
 
 def name(path):

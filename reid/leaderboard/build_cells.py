@@ -1,0 +1,210 @@
+"""From cells of the paper's tables to trained, tested and written ones."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from reid.config import load_config
+from reid.config.checks import leaves
+from reid.engine.build import build_run
+from reid.engine.build_comparison import ModelFiles, compare_files
+from reid.engine.run_folder import BASELINE, DENOISED, LAST, PREVIOUS
+from reid.evaluation import moments
+from reid.leaderboard.paper import Cell
+from reid.leaderboard.places import draw_toys, find_weights, missing_data, toy_words
+from reid.leaderboard.recipes import Recipe, recipe_of
+from reid.leaderboard.results import environment, read_result
+from reid.utils import InputError, write_json
+
+PAPER_SEEDS = 5
+ROWS = {"baseline": "baseline", "final_only": "+ DenoiseRep-"}
+FIXED = ("OUTPUT_DIR", "DATASETS.NAMES", "DENOISE.MODE", "DENOISE.TARGETS")
+APPENDIX = {
+    "SOLVER.BASE_LR": 4e-4,
+    "SOLVER.IMS_PER_BATCH": 64,
+    "SOLVER.MAX_EPOCHS": 120,
+    "DENOISE.MAX_EPOCHS": 120,
+    "DENOISE.TIMESTEPS": 1000,
+    "DENOISE.PERIOD": 10,
+}
+# Where things are, and what they are computed with: no part of a protocol.
+PLACES = ("OUTPUT_DIR", "DATASETS.ROOT_DIR", "MODEL.PRETRAIN_PATH", "MODEL.TEXT_FEATURES", "MODEL.DEVICE")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for.
+
+    Args:
+        data: The data root.
+        weights: What weight files lie under.
+        results: Where cells and runs are written.
+        seeds: Runs of each cell.
+        words: KEY VALUE words of the user.
+        toy: Whether drawn people and small networks stand in for everything.
+        again: Whether finished cells are measured again; what was trained is kept.
+    """
+
+    data: Path
+    weights: Path
+    results: Path
+    seeds: int = 1
+    words: tuple[str, ...] = ()
+    toy: bool = False
+    again: bool = False
+
+
+def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
+    """Train what a cell needs, test it, and write ``<cell>.json``; a finished one is read.
+
+    Returns:
+        The cell's result, or ``cell`` and ``missing``: why it cannot run.
+
+    Raises:
+        InputError: If the words cannot be used.
+    """
+    for key in plan.words[::2]:
+        if key in FIXED:
+            raise InputError(f"{key} is what tells cells apart; leave it out, and name rows by --row")
+    recipe = recipe_of(cell)
+    if recipe is None:
+        return {"cell": cell.key, "missing": [f"no recipe here: {cell.source}"]}
+    root = plan.results / "toy_data" if plan.toy else plan.data
+    found: tuple[str, ...] = ()
+    missing: list[str] = []
+    if plan.toy:
+        draw_toys(recipe, root)
+    else:
+        found, missing = find_weights(recipe, plan.weights, plan.words)
+        missing += missing_data(recipe, root)
+    if missing:
+        return {"cell": cell.key, "missing": missing}
+    shared = (*recipe.network, "DATASETS.ROOT_DIR", str(root), *found)
+    small = toy_words(recipe) if plan.toy else ()
+    cfg = load_config(recipe.config, [*shared, *recipe.words, *small, *plan.words])
+    key = _digest(cfg, str(plan.seeds), recipe.variant)
+    kept = None if plan.again else read_result(plan.results, cell.key)
+    if kept is not None and kept["digest"] == key:
+        return kept
+    plain_words = [
+        *shared,
+        *_without_denoising(small),
+        *_without_denoising(plan.words),
+        "DENOISE.MODE",
+        "none",
+    ]
+    plain = load_config(recipe.config, plain_words)
+    start = time.perf_counter()
+    seeds = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + plan.seeds)
+    words = [*shared, *recipe.words, *small, *plan.words]
+    try:
+        runs = {str(seed): _run_seed(recipe, plain, words, seed, plan.results / "runs") for seed in seeds}
+    except InputError as error:
+        return {"cell": cell.key, "missing": [f"stopped: {error}"]}
+    names = ROWS.get(recipe.variant, "+ DenoiseRep fused")
+    rows = {seed: figures["models"][names] for seed, figures in runs.items()}
+    result = {
+        "cell": cell.key,
+        "table": cell.table,
+        "row": cell.row,
+        "dataset": cell.dataset,
+        "paper": dict(cell.figures),
+        "metrics": _metrics(list(rows.values())),
+        "by_seed": rows,
+        "protocol": next(iter(runs.values()))["protocol"],
+        "differences": differences(cfg, recipe, plan),
+        "toy": plan.toy,
+        "recipe": {"config": recipe.config, "variant": recipe.variant, "words": words},
+        "config": cfg.dump(),
+        "digest": key,
+        "seconds": time.perf_counter() - start,
+        **environment(),
+    }
+    write_json(plan.results / f"{cell.key}.json", result)
+    return result
+
+
+def differences(cfg: CfgNode, recipe: Recipe, plan: Plan) -> list[str]:
+    """What in a run of ``cfg`` is not as in the paper, or not as in its recipe; one line each."""
+    lines = list(recipe.notes)
+    if plan.toy:
+        lines.append("toy: drawn people and a small network without pre-training; says nothing of the paper")
+    if plan.seeds != PAPER_SEEDS:
+        lines.append(f"{plan.seeds} seed(s), the paper has the mean of {PAPER_SEEDS}")
+    values: dict[str, Any] = dict(leaves(cfg))
+    own: Mapping[str, Any] = dict(leaves(load_config(recipe.config, [*recipe.network, *recipe.words])))
+    for name, value in APPENDIX.items():
+        is_of_denoising = name.startswith("DENOISE") and recipe.variant == "baseline"
+        if values[name] != value and not is_of_denoising:
+            lines.append(f"{name} {values[name]}, Appendix A has {value}")
+    if recipe.variant in ("label_free", "merged") and cfg.DENOISE.CLOSED_FORM:
+        lines.append("closed form instead of gradients")
+    changed = [n for n in own if own[n] != values[n] and n not in (*PLACES, *APPENDIX, "SOLVER.SEED")]
+    lines += [f"{name} {values[name]} instead of {own[name]}" for name in changed]
+    return lines
+
+
+def _run_seed(recipe: Recipe, plain: CfgNode, words: list[str], seed: int, folder: Path) -> dict[str, Any]:
+    """The comparison of one seed's model with its baseline, which all variants of a configuration share."""
+    stem = recipe.config.removesuffix(".yml")
+    below = folder / f"{stem}-baseline-{_digest(plain)}" / f"seed_{seed}"
+    baseline = _train(plain, ("SOLVER.SEED", str(seed)), below, BASELINE)
+    test_words = ["OUTPUT_DIR", str(below), "DATASETS.NAMES", recipe.evaluated]
+    if recipe.variant == "baseline":
+        return compare_files(_changed(plain, test_words), ModelFiles(baseline), pictures=False).figures
+    forced = ["SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(baseline), "SOLVER.SEED", str(seed)]
+    if recipe.variant == "merged":
+        forced += ["DATASETS.NAMES", str(list(recipe.data))]
+    cfg = load_config(recipe.config, [*words, *forced])
+    name = f"{stem}-{recipe.variant}-{_digest(cfg, str(baseline))}"
+    own = folder / name / f"seed_{seed}"
+    weights = _train(cfg, (), own, DENOISED)
+    test_words = ["OUTPUT_DIR", str(own), "DATASETS.NAMES", recipe.evaluated]
+    return compare_files(_changed(cfg, test_words), ModelFiles(weights, baseline), pictures=False).figures
+
+
+def _train(cfg: CfgNode, words: tuple[str, ...], folder: Path, end: str) -> Path:
+    """The checkpoint that a run ends with; an interrupted run goes on, a finished one is kept."""
+    unfinished = any((folder / name).exists() for name in (LAST, PREVIOUS))
+    if unfinished or not (folder / end).is_file():
+        build_run(_changed(cfg, ["OUTPUT_DIR", str(folder), *words])).run(resume=unfinished)
+    return folder / end
+
+
+def _changed(cfg: CfgNode, words: list[str]) -> CfgNode:
+    own = cfg.clone()
+    own.defrost()
+    for key, value in zip(words[::2], words[1::2], strict=True):
+        group, _, name = key.rpartition(".")
+        node = own[group] if group else own
+        node[name] = int(value) if key == "SOLVER.SEED" else [value] if key == "DATASETS.NAMES" else value
+    own.freeze()
+    return own
+
+
+def _without_denoising(words: tuple[str, ...]) -> list[str]:
+    pairs = zip(words[::2], words[1::2], strict=False)
+    return [word for pair in pairs if not pair[0].startswith("DENOISE.") for word in pair]
+
+
+def _digest(cfg: CfgNode, *more: str) -> str:
+    """Of the configuration without its folder and seed."""
+    own = _changed(cfg, ["OUTPUT_DIR", "", "SOLVER.SEED", "0"] if not more else ["OUTPUT_DIR", ""])
+    return hashlib.sha256("\n".join([own.dump(), *more]).encode()).hexdigest()[:12]
+
+
+def _metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean, and deviation of several seeds, of what the paper's cells hold."""
+    columns: dict[str, Callable[[dict[str, Any]], float]] = {
+        "mAP": lambda row: row["mAP"],
+        "R1": lambda row: row["R1"],
+        "overhead": lambda row: row["latency_ratio"] - 1,
+        "ms_per_image": lambda row: row["ms_per_image"],
+    }
+    values = {name: [float(of(row)) for row in rows] for name, of in columns.items()}
+    return {name: moments(v) if len(v) > 1 else {"mean": v[0]} for name, v in values.items()}
