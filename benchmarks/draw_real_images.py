@@ -1,6 +1,5 @@
 """Draw what ``real_images.py --json`` measured: each row's gain in mAP with its interval, into one PNG."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import Any
 
 from reid.evaluation.pictures import COLOURS, GREY, save_png
 from reid.utils import InputError
-from reid.utils.cli import OneLineParser, run_tool
+from reid.utils.cli import run_tool, tool_parser
 
 # Rows of the figures, in the order of the picture, and what it calls them.
 ROWS = {
@@ -30,11 +29,7 @@ WIDTH, HEIGHT, LEFT = 9.5, 4.2, 0.33
 
 
 def main(words: Sequence[str]) -> None:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python benchmarks/draw_real_images.py real_images.json real_images.png",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser(__doc__, "python benchmarks/draw_real_images.py real_images.json real_images.png")
     parser.add_argument("figures", type=Path, help="what real_images.py --json wrote")
     parser.add_argument("picture", type=Path, help="the PNG to write")
     args = parser.parse_args(words)

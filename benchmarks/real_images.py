@@ -6,7 +6,6 @@ identities. Each row is evaluated on identities that nothing was fitted on, with
 untouched model and the 95 % interval of a paired bootstrap over queries.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -46,7 +45,7 @@ from reid.evaluation import (
 )
 from reid.models import DenoiseSpec, Header, ReIDModel, load_any
 from reid.utils import setup_logging, write_json
-from reid.utils.cli import OneLineParser, add_json_option, run_tool
+from reid.utils.cli import add_json_option, run_tool, tool_parser
 
 WEIGHTS, NAME = "weights/osnet_x0_25_market1501.pth", "vehicles2cam"
 PAPER = DenoiseSpec(targets=("conv",))
@@ -125,10 +124,8 @@ class Rows:
 
 
 def main(words: Sequence[str]) -> None:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python benchmarks/real_images.py --shared ../shared --json real_images.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = tool_parser(
+        __doc__, "python benchmarks/real_images.py --shared ../shared --json real_images.json"
     )
     parser.add_argument(
         "--shared", metavar="DIR", type=Path, default=Path("../shared"), help="holds data/ and weights/"

@@ -6,7 +6,6 @@ training: DATASETS.MSMT_USE_VAL False, DATASETS.MSMT_VERSION V2, DATASETS.CUHK03
 Exit status: 0 when all is well, 1 when something is not, 2 for wrong input.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,16 +16,14 @@ from reid.data.check import HEADER, FoundSet, find_sets, report_sets
 from reid.engine.build_data import build_dataset
 from reid.evaluation import format_table
 from reid.utils import InputError, setup_logging, write_json
-from reid.utils.cli import OneLineParser, run_tool
+from reid.utils.cli import run_tool, tool_parser
 
 ALL_IS_WELL, SOMETHING_IS_NOT = 0, 1
 
 
 def main(words: Sequence[str]) -> int:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python tools/check_data.py --root /data --dataset market1501 --json report.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = tool_parser(
+        __doc__, "python tools/check_data.py --root /data --dataset market1501 --json report.json"
     )
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the data root")
     parser.add_argument("--dataset", metavar="NAME", help="as in DATASETS.NAMES; default: all that are there")

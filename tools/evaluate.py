@@ -4,7 +4,6 @@ A file holds features (N, D), pids and camids (-1 unknown); one with query_f, ga
 both sides. With --against-..., features of the same images by another model are compared with these.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +11,14 @@ from pathlib import Path
 from reid.engine.evaluate_files import evaluate_files, read_sides
 from reid.evaluation import BACKENDS, INDEXES, METRICS, ReRanking
 from reid.utils import InputError, check_output, setup_logging, write_json
-from reid.utils.cli import OneLineParser, add_json_option, run_tool
+from reid.utils.cli import add_json_option, run_tool, tool_parser
 
 NUMBERS = ("k1", "k2", "lambda_value")
 APPROXIMATE = [name for name in INDEXES if name != "flat"]
 
 
 def main(words: Sequence[str]) -> None:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python tools/evaluate.py --query query.npz --gallery gallery.npz --rerank",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser(__doc__, "python tools/evaluate.py --query query.npz --gallery gallery.npz --rerank")
     add, default = parser.add_argument, ReRanking()
     for start, whose in (("", ""), ("against-", "the other model's ")):
         add(f"--{start}query", metavar="FILE", type=Path, help=f"{whose}features of the queries")

@@ -3,7 +3,6 @@
 The file is kept only if its features equal the model's, in batches of 1, 2 and 5 images.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +15,11 @@ from reid.engine.image_list import read_image_list
 from reid.export import FORMATS, KEYS, Settings, export_model, pick_format
 from reid.models import Preprocessing, load_any
 from reid.utils import InputError, check_output
-from reid.utils.cli import OneLineParser, run_tool
+from reid.utils.cli import run_tool, tool_parser
 
 
 def main(words: Sequence[str]) -> None:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python tools/export.py --weights runs/demo/denoised.pth --out demo.onnx",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser(__doc__, "python tools/export.py --weights runs/demo/denoised.pth --out demo.onnx")
     add = parser.add_argument
     add("--weights", metavar="FILE", type=Path, required=True, help="any known format")
     add("--out", metavar="FILE", type=Path, required=True, help="the file to write")
@@ -58,7 +53,7 @@ def _images(source: str | None, preprocessing: Preprocessing, is_raw: bool) -> t
         pictures: list[Image.Image | Path] = [Image.fromarray(image) for image in pixels]
     else:
         records = read_image_list(source, Path()).records
-        pictures = [Path(records.root) / str(path) for path in records.paths[:5]]
+        pictures = [records.path(row) for row in range(min(5, len(records)))]
     if not pictures:
         raise InputError(f"{source} holds no images to compare on")
     prepared = torch.stack([preprocessing(picture) for picture in pictures])

@@ -3,7 +3,6 @@
 Images are a folder with all folders below it (identities and cameras unknown), a CSV list, or a data set.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +13,12 @@ from reid.engine.image_list import SPLITS, read_image_list
 from reid.evaluation.feature_files import check_feature_output
 from reid.models import load_any
 from reid.utils import check_output, pick_device, setup_logging, write_json
-from reid.utils.cli import OneLineParser, add_json_option, run_tool
+from reid.utils.cli import add_json_option, run_tool, tool_parser
 
 
 def main(words: Sequence[str]) -> None:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python tools/extract.py --weights osnet.pth --images crops/ --out crops.npz",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = tool_parser(
+        __doc__, "python tools/extract.py --weights osnet.pth --images crops/ --out crops.npz"
     )
     add = parser.add_argument
     add("--weights", metavar="FILE", type=Path, required=True, help="any known format")

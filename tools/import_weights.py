@@ -4,7 +4,6 @@ Known are TransReID, TransReID-SSL, DenoiseRep's authors, fast-reid, torchreid, 
 torchvision; not every network of theirs can be built here.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,17 +12,13 @@ from reid.models import save_checkpoint
 from reid.models.formats import FAMILIES, ImportOptions, convert, detect_in, read_weights
 from reid.models.words import config_words, describe_model
 from reid.utils import InputError, check_output
-from reid.utils.cli import OneLineParser, run_tool
+from reid.utils.cli import run_tool, tool_parser
 
 UNSAFE = "also read TorchScript and old pickles; this may run code that the file contains"
 
 
 def main(words: Sequence[str]) -> None:
-    parser = OneLineParser(
-        description=__doc__,
-        epilog="example: python tools/import_weights.py osnet_x0_25_market1501.pth osnet.pth",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser(__doc__, "python tools/import_weights.py osnet_x0_25_market1501.pth osnet.pth")
     add = parser.add_argument
     add("source", metavar="IN", type=Path, help="the file to read")
     add("target", metavar="OUT", type=Path, help="the checkpoint to write; .pth or .safetensors")

@@ -4,7 +4,6 @@ Exit status of run: 0 when every cell with a recipe was measured, 1 when somethi
 input.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,11 @@ from reid.leaderboard.build_cells import Plan, run_cell
 from reid.leaderboard.results import read_result
 from reid.leaderboard.show import HEADER, as_html, as_markdown, lines_of
 from reid.utils import InputError, check_writable, setup_logging, write_atomically, write_json
-from reid.utils.cli import OneLineParser, add_json_option, add_seeds_option, run_tool
+from reid.utils.cli import add_json_option, add_seeds_option, run_tool, tool_parser
 
 
 def main(words: Sequence[str]) -> int:
-    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__, "python tools/leaderboard.py run --table 2 --toy")
     parser.add_argument("action", choices=["list", "run", "show"])
     parser.add_argument("--table", type=int, help=f"one of {', '.join(map(str, TABLES))}; all for list")
     parser.add_argument("--row", action="append", default=[], help="a row's key; repeatable; default: all")

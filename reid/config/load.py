@@ -3,7 +3,7 @@
 import ast
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,22 @@ def config_from_text(text: str) -> CfgNode:
         ConfigError: If the text is no configuration of this version.
     """
     return _merge(_parse_yaml(text, "the text"), ())
+
+
+def with_values(cfg: CfgNode, values: Mapping[str, Any]) -> CfgNode:
+    """A frozen copy of a configuration in which some keys have other values.
+
+    Args:
+        cfg: Left as it is.
+        values: By the whole name of a key, of the type that it has.
+    """
+    own = cfg.clone()
+    own.defrost()
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        (own[group] if group else own)[name] = value
+    own.freeze()
+    return own
 
 
 def _merge(tree: dict[str, Any], overrides: Sequence[str]) -> CfgNode:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
+from reid.config import with_values
 from reid.data import (
     ReIDDataset,
     merge_training,
@@ -136,11 +137,7 @@ def build_seeds(
     for folder in folders.values() if not resume else ():
         RunFolder(folder).check_new()
     for seed, folder in folders.items():
-        own = cfg.clone()
-        own.defrost()
-        own.SOLVER.SEED, own.OUTPUT_DIR = seed, str(folder)
-        own.freeze()
-        yield build_run(own, world)
+        yield build_run(with_values(cfg, {"SOLVER.SEED": seed, "OUTPUT_DIR": str(folder)}), world)
 
 
 def build_label_loss(cfg: CfgNode, model: ReIDModel) -> LabelLoss:

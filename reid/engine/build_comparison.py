@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 from yacs.config import CfgNode
 
+from reid.config import with_values
 from reid.data import merge_training
 from reid.denoise import Moments, denoised_layers, denoisers_by_layer
 from reid.engine.build_data import (
@@ -242,10 +243,7 @@ def compare_seeds(cfg: CfgNode, count: int, final_only: Path | None, *, pictures
     files = {seed: _files_of(seed, Path(cfg.OUTPUT_DIR), final_only) for seed in seeds}
     found: dict[int, dict[str, Any]] = {}
     for seed, own_files in files.items():
-        own = cfg.clone()
-        own.defrost()
-        own.OUTPUT_DIR = str(own_files.weights.parent)
-        own.freeze()
+        own = with_values(cfg, {"OUTPUT_DIR": str(own_files.weights.parent)})
         found[seed] = compare_files(own, own_files, pictures=pictures).figures
     if "models" in found[seeds[0]]:
         text, averaged = average(list(found.values()), list(found))

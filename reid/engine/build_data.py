@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from reid.adaptation import NoiseSettings
+from reid.config import with_values
 from reid.data import (
     MotRules,
     Records,
@@ -155,9 +156,7 @@ def build_site(cfg: CfgNode, name: str, root: Path, header: Header, device: torc
     Raises:
         InputError: If there are no training images, or the data set is refused.
     """
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.DATASETS.ROOT_DIR = str(root)
+    cfg = with_values(cfg, {"DATASETS.ROOT_DIR": str(root)})
     dataset = build_dataset(cfg, name, train=True)
     if len(dataset.train) == 0:
         raise InputError(

@@ -51,12 +51,8 @@ def check_features(
     """
     if metric not in METRICS:
         raise InputError(unknown_choice("metric", metric, METRICS))
-    for name, features in (("query", query), ("gallery", gallery)):
-        if features.ndim != 2 or 0 in features.shape:
-            raise InputError(
-                f"{name} features must be a table of at least one row and column, "
-                f"got shape {tuple(features.shape)}; check what was extracted"
-            )
+    check_table(query, "query")
+    check_table(gallery, "gallery")
     if query.shape[1] != gallery.shape[1]:
         raise InputError(
             f"query and gallery features must be equally wide, got {query.shape[1]} and {gallery.shape[1]}; "
@@ -64,6 +60,19 @@ def check_features(
         )
     query, gallery = query.detach().float(), gallery.detach().float()
     return query, gallery, (check_finite(query, "query"), check_finite(gallery, "gallery"))
+
+
+def check_table(features: Tensor, name: str) -> None:
+    """Refuse what is no table (N, D) of at least one row and column.
+
+    Raises:
+        InputError: Calling the features by their ``name``.
+    """
+    if features.ndim != 2 or 0 in features.shape:
+        raise InputError(
+            f"{name} features must be a table of at least one row and column, "
+            f"got shape {tuple(features.shape)}; check what was extracted"
+        )
 
 
 def unit_rows(features: Tensor, lengths: Tensor, *, own: bool = False) -> Tensor:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -96,7 +97,8 @@ def export_model(
         raise InputError("plain weights hold no preprocessing; leave out --with-preprocessing")
     network = ExportNetwork(fused, scale).requires_grad_(False)
     batches = [images.repeat(-(-count // len(images)), 1, 1, 1)[:count] for count in BATCHES]
-    expected = [ExportNetwork(model, scale)(batch) for batch in batches]
+    eager = ExportNetwork(model, scale)
+    expected = [eager(batch) for batch in batches]
     with write_atomically(path) as temporary:
         call = _write(network, preprocessing, temporary, batches[1], settings)
         found = [call(batch) for batch in batches]
@@ -174,18 +176,16 @@ def _write_onnx(network: ExportNetwork, path: Path, example: Tensor, metadata: d
     import onnx
     import onnxruntime
 
-    torch.onnx.export(
+    program = torch.onnx.export(
         network,
         (example,),
-        str(path),
         dynamo=True,
         dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
         input_names=["images"],
         output_names=["features"],
-        external_data=False,
         verbose=False,
     )
-    content = onnx.load(str(path))
+    content = cast(torch.onnx.ONNXProgram, program).model_proto
     onnx.helper.set_model_props(content, metadata)
     onnx.save(content, str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from reid.config import load_config
+from reid.config import load_config, with_values
 from reid.config.checks import leaves
 from reid.engine.build import build_run
 from reid.engine.build_comparison import ModelFiles, compare_files
@@ -86,7 +86,8 @@ def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
         return {"cell": cell.key, "missing": missing}
     shared = (*recipe.network, "DATASETS.ROOT_DIR", str(root), *found)
     small = toy_words(recipe) if plan.toy else ()
-    cfg = load_config(recipe.config, [*shared, *recipe.words, *small, *plan.words])
+    words = [*shared, *recipe.words, *small, *plan.words]
+    cfg = load_config(recipe.config, words)
     key = _digest(cfg, str(plan.seeds), recipe.variant)
     kept = None if plan.again else read_result(plan.results, cell.key)
     if kept is not None and kept["digest"] == key:
@@ -101,7 +102,6 @@ def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
     plain = load_config(recipe.config, plain_words)
     start = time.perf_counter()
     seeds = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + plan.seeds)
-    words = [*shared, *recipe.words, *small, *plan.words]
     try:
         runs = {str(seed): _run_seed(recipe, plain, words, seed, plan.results / "runs") for seed in seeds}
     except InputError as error:
@@ -153,38 +153,30 @@ def _run_seed(recipe: Recipe, plain: CfgNode, words: list[str], seed: int, folde
     """The comparison of one seed's model with its baseline, which all variants of a configuration share."""
     stem = recipe.config.removesuffix(".yml")
     below = folder / f"{stem}-baseline-{_digest(plain)}" / f"seed_{seed}"
-    baseline = _train(plain, ("SOLVER.SEED", str(seed)), below, BASELINE)
-    test_words = ["OUTPUT_DIR", str(below), "DATASETS.NAMES", recipe.evaluated]
+    baseline = _train(with_values(plain, {"SOLVER.SEED": seed}), below, BASELINE)
     if recipe.variant == "baseline":
-        return compare_files(_changed(plain, test_words), ModelFiles(baseline), pictures=False).figures
+        return _test(plain, recipe, below, ModelFiles(baseline))
     forced = ["SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(baseline), "SOLVER.SEED", str(seed)]
     if recipe.variant == "merged":
         forced += ["DATASETS.NAMES", str(list(recipe.data))]
     cfg = load_config(recipe.config, [*words, *forced])
     name = f"{stem}-{recipe.variant}-{_digest(cfg, str(baseline))}"
     own = folder / name / f"seed_{seed}"
-    weights = _train(cfg, (), own, DENOISED)
-    test_words = ["OUTPUT_DIR", str(own), "DATASETS.NAMES", recipe.evaluated]
-    return compare_files(_changed(cfg, test_words), ModelFiles(weights, baseline), pictures=False).figures
+    weights = _train(cfg, own, DENOISED)
+    return _test(cfg, recipe, own, ModelFiles(weights, baseline))
 
 
-def _train(cfg: CfgNode, words: tuple[str, ...], folder: Path, end: str) -> Path:
+def _train(cfg: CfgNode, folder: Path, end: str) -> Path:
     """The checkpoint that a run ends with; an interrupted run goes on, a finished one is kept."""
     unfinished = any((folder / name).exists() for name in (LAST, PREVIOUS))
     if unfinished or not (folder / end).is_file():
-        build_run(_changed(cfg, ["OUTPUT_DIR", str(folder), *words])).run(resume=unfinished)
+        build_run(with_values(cfg, {"OUTPUT_DIR": str(folder)})).run(resume=unfinished)
     return folder / end
 
 
-def _changed(cfg: CfgNode, words: list[str]) -> CfgNode:
-    own = cfg.clone()
-    own.defrost()
-    for key, value in zip(words[::2], words[1::2], strict=True):
-        group, _, name = key.rpartition(".")
-        node = own[group] if group else own
-        node[name] = int(value) if key == "SOLVER.SEED" else [value] if key == "DATASETS.NAMES" else value
-    own.freeze()
-    return own
+def _test(cfg: CfgNode, recipe: Recipe, folder: Path, files: ModelFiles) -> dict[str, Any]:
+    own = with_values(cfg, {"OUTPUT_DIR": str(folder), "DATASETS.NAMES": [recipe.evaluated]})
+    return compare_files(own, files, pictures=False).figures
 
 
 def _without_denoising(words: tuple[str, ...]) -> list[str]:
@@ -194,7 +186,7 @@ def _without_denoising(words: tuple[str, ...]) -> list[str]:
 
 def _digest(cfg: CfgNode, *more: str) -> str:
     """Of the configuration without its folder and seed."""
-    own = _changed(cfg, ["OUTPUT_DIR", "", "SOLVER.SEED", "0"] if not more else ["OUTPUT_DIR", ""])
+    own = with_values(cfg, {"OUTPUT_DIR": ""} if more else {"OUTPUT_DIR": "", "SOLVER.SEED": 0})
     return hashlib.sha256("\n".join([own.dump(), *more]).encode()).hexdigest()[:12]
 
 

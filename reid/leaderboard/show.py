@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from reid.evaluation import format_table
 from reid.leaderboard.paper import COLUMNS, TABLES, Cell, Table
 
 HEADER = ("row", "data set", "metric", "paper", "measured", "difference")
@@ -45,14 +46,13 @@ def as_markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
     """All tables, and how what was measured differs from the paper."""
     parts = ["# Paper beside measured", ""]
     for table in TABLES.values():
+        rows = [[escape(cell, quote=False) for cell in row] for row in table_rows(table, results)]
         parts += [
             f"## Table {table.number}: {_plain(table.title)}",
             "",
-            _bar(HEADER),
-            _bar(["---"] * len(HEADER)),
+            format_table(HEADER, rows),
+            "",
         ]
-        parts += [_bar(map(_plain, row)) for row in table_rows(table, results)]
-        parts.append("")
         parts += [f"- {_plain(note)}" for note in _notes(table, results)] + [""]
     return "\n".join(parts)
 
@@ -75,10 +75,6 @@ def _notes(table: Table, results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f" {'; '.join(results[cell.key]['differences']) or 'in nothing that is known'}"
         for cell in cells
     ]
-
-
-def _bar(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _tr(cells: Iterable[str], tag: str) -> str:

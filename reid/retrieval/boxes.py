@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from reid.models import ReIDModel
-from reid.retrieval.images import BATCH, embed
+from reid.retrieval.images import BATCH, embed, is_rgb
 from reid.utils import InputError
 
 
@@ -47,7 +47,7 @@ def embed_boxes(
             finite or holds nothing of the frame; its row is named.
     """
     pixels = np.asarray(frame.convert("RGB") if isinstance(frame, Image.Image) else frame)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+    if not is_rgb(pixels):
         raise InputError(f"a frame must be an array (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
     corners = _corners(boxes)
     if not len(corners):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.evaluation.array_files import open_arrays
-from reid.evaluation.faiss_flat import import_faiss
-from reid.evaluation.similarity import METRICS, check_features, unit_rows
+from reid.evaluation.faiss_flat import faiss_metric, import_faiss
+from reid.evaluation.similarity import METRICS, check_finite, check_table, in_stable_order, unit_rows
 from reid.utils import InputError, unknown_choice, write_atomically
 
 KIND = "denoisereid-gallery-1"
@@ -45,9 +45,9 @@ class Gallery:
             raise InputError(unknown_choice("metric", metric, METRICS))
         if dim < 1:
             raise InputError(f"dim, the width of a feature, must be at least 1, got {dim}")
-        faiss = import_faiss()
         self.dim, self.metric = dim, metric
-        self._flat = faiss.IndexFlatIP(dim) if metric == "cosine" else faiss.IndexFlatL2(dim)
+        self._faiss = import_faiss()
+        self._flat = self._faiss.IndexFlat(dim, faiss_metric(self._faiss, metric))
         self._ids = np.empty(0, np.int64)
         self._lock = threading.RLock()
 
@@ -99,8 +99,7 @@ class Gallery:
             if len(missing):
                 raise InputError(f"id {int(missing[0])} is not in the gallery of {len(self)}")
             is_gone = np.isin(self._ids, numbers)
-            faiss = import_faiss()
-            self._flat.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(is_gone)))
+            self._flat.remove_ids(self._faiss.IDSelectorBatch(np.flatnonzero(is_gone)))
             self._ids = self._ids[~is_gone]
 
     def search(self, feats: Any, k: int) -> tuple[Tensor, Tensor]:
@@ -126,10 +125,9 @@ class Gallery:
                 raise InputError("the gallery is empty: add features before searching")
             scores, places = self._flat.search(rows.numpy(), min(k, len(self)))
             ids = self._ids
-        scores = scores if self.metric == "cosine" else -scores
-        order = np.lexsort((places, -scores), axis=1)
-        places, scores = np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1)
-        return torch.from_numpy(ids[places]), torch.from_numpy(scores)
+        found = torch.from_numpy(scores if self.metric == "cosine" else -scores)
+        found, columns = in_stable_order(found, torch.from_numpy(places))
+        return torch.from_numpy(ids[columns.numpy()]), found
 
     def save(self, path: str | Path) -> None:
         """Write the gallery to an ``.npz`` file, atomically.
@@ -141,11 +139,10 @@ class Gallery:
         path = Path(path)
         if path.suffix != ".npz":
             raise InputError(f"a gallery is an .npz file, got {path}; name it so")
-        faiss = import_faiss()
         with self._lock, write_atomically(path) as temporary:
             # A view of the index's own memory: a copy of a million features would be gigabytes.
             count = len(self) * self.dim
-            held = faiss.rev_swig_ptr(self._flat.get_xb(), count) if count else np.empty(0, np.float32)
+            held = self._faiss.rev_swig_ptr(self._flat.get_xb(), count) if count else np.empty(0, np.float32)
             with temporary.open("wb") as file:
                 np.savez(
                     file,
@@ -179,8 +176,10 @@ class Gallery:
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim == 2 and rows.shape[1] != self.dim:
             raise InputError(f"features must have the gallery's width of {self.dim}, got {rows.shape[1]}")
-        rows, _, lengths = check_features(rows, rows, self.metric)
-        return unit_rows(rows, lengths[0]).contiguous() if self.metric == "cosine" else rows.contiguous()
+        check_table(rows, "given")
+        rows = rows.float()
+        lengths = check_finite(rows, "given")
+        return (unit_rows(rows, lengths) if self.metric == "cosine" else rows).contiguous()
 
 
 def _numbers(ids: Any) -> NDArray[np.int64]:

@@ -99,8 +99,13 @@ def _opened(picture: Any, place: int, is_bgr: bool) -> Image.Image | Path:
         raise InputError(
             f"image {place} must be a path, an array or a PIL image, got {type(picture).__name__}"
         )
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+    if not is_rgb(picture) or 0 in picture.shape:
         raise InputError(
             f"image {place} must be an array (H, W, 3) uint8, got {picture.shape} {picture.dtype}"
         )
     return Image.fromarray(np.ascontiguousarray(picture[..., ::-1] if is_bgr else picture))
+
+
+def is_rgb(pixels: NDArray[Any]) -> bool:
+    """Whether an array is (H, W, 3) uint8."""
+    return pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3

@@ -32,6 +32,15 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(WRONG_INPUT, f"{self.prog}: error: {one_line(message)} (see --help)\n")
 
 
+def tool_parser(description: str | None, example: str) -> OneLineParser:
+    """A parser whose ``--help`` keeps the lines of the description and ends with an example."""
+    return OneLineParser(
+        description=description,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def config_parser(description: str, example: str, *, is_required: bool = True) -> OneLineParser:
     """A parser with ``--config FILE`` and trailing ``KEY VALUE`` words in ``overrides``.
 
@@ -40,11 +49,7 @@ def config_parser(description: str, example: str, *, is_required: bool = True) -
         example: A command line.
         is_required: Whether a file must be named; without one there are the defaults.
     """
-    parser = OneLineParser(
-        description=description,
-        epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser(description, example)
     parser.add_argument(
         "--config",
         "--config_file",

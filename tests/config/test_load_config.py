@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from reid.config import ConfigError, config_from_text, find_config, get_default_config, load_config
+from reid.config import (
+    ConfigError,
+    config_from_text,
+    find_config,
+    get_default_config,
+    load_config,
+    with_values,
+)
 from reid.config.load import parse_value
 from reid.utils import InputError
 
@@ -286,3 +293,12 @@ def test_text_that_is_no_config_is_refused(text, match):
 
 def test_a_config_error_is_an_input_error():
     assert issubclass(ConfigError, InputError)
+
+
+def test_other_values_are_of_a_frozen_copy():
+    cfg = get_default_config()
+    cfg.freeze()
+    own = with_values(cfg, {"OUTPUT_DIR": "7", "SOLVER.SEED": 3, "DATASETS.NAMES": ["a"]})
+    assert (own.OUTPUT_DIR, own.SOLVER.SEED, own.DATASETS.NAMES) == ("7", 3, ["a"])
+    assert own.is_frozen()
+    assert cfg == get_default_config()

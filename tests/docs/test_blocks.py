@@ -15,7 +15,6 @@ from PIL import Image
 ALL = [block for page in PAGES for block in blocks(page)]
 SHARED = ROOT.parent / "shared"
 PARTS = ("reid", "tools", "configs", "datasets", "benchmarks", "examples", "docs")
-README = PAGES[0]
 # The README's own three commands: what every page goes on from.
 FIRST = next(block for block in ALL if "make_synthetic" in block.code)
 

@@ -13,8 +13,13 @@ from reid.utils import InputError
 TEXT = SHARED / "spec" / "paper_tables.md"
 CELLS = [cell for table in TABLES.values() for row in table.rows for cell in row.cells.values()]
 RUNNABLE = [cell for cell in CELLS if recipe_of(cell)]
-COLUMNS = {"DukeMTMC": "dukemtmc", "MSMT17": "msmt17", "Market-1501": "market1501", "CUHK03": "cuhk03"}
-COLUMNS["CUHK03-L"] = "cuhk03"
+COLUMNS = {
+    "DukeMTMC": "dukemtmc",
+    "MSMT17": "msmt17",
+    "Market-1501": "market1501",
+    "CUHK03": "cuhk03",
+    "CUHK03-L": "cuhk03",
+}
 
 
 def printed(number):
