@@ -57,19 +57,19 @@ def load_denoiser(path: str | Path) -> CameraNoiseDenoiser:
         try:
             with np.load(file, allow_pickle=False) as found:
                 if str(found["kind"]) == KIND:
-                    columns = {name: found[name] for name in found.files}
-                    own = {
-                        name.removeprefix(ONE_MEAN): columns[name]
-                        for name in columns
-                        if name.startswith(ONE_MEAN)
-                    }
-                    denoiser, alone = _read(columns), _read(own) if own else None
-                    if alone is not None and len(alone.mean) != len(denoiser.mean):
-                        raise ValueError("widths")
-                    return replace(denoiser, without_cameras=alone)
+                    return _read_both({name: found[name] for name in found.files})
         except (*UNREADABLE, zlib.error, zipfile.BadZipFile):
             pass
     raise InputError(f"{path} must hold a denoiser of this version, it does not; fit it anew")
+
+
+def _read_both(columns: dict[str, NDArray[Any]]) -> CameraNoiseDenoiser:
+    """The denoiser, with the map for features without cameras where there is one."""
+    own = {name.removeprefix(ONE_MEAN): columns[name] for name in columns if name.startswith(ONE_MEAN)}
+    denoiser, alone = _read(columns), _read(own) if own else None
+    if alone is not None and len(alone.mean) != len(denoiser.mean):
+        raise ValueError("widths")
+    return replace(denoiser, without_cameras=alone)
 
 
 def _read(found: dict[str, NDArray[np.generic]]) -> CameraNoiseDenoiser:

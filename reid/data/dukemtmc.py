@@ -49,6 +49,15 @@ def load_dukemtmc(root: Path, *, train: bool = True, test: bool = True) -> ReIDD
 
 
 def load_occ_duke(root: Path, *, train: bool = True, test: bool = True) -> ReIDDataset:
-    """Parse Occluded-Duke, DukeMTMC-reID's images in another split; as ``load_dukemtmc``."""
+    """Parse Occluded-Duke, DukeMTMC-reID's images in another split; its names are those of ``load_dukemtmc``.
+
+    Args:
+        root: The data root, or the data set's own folder.
+        train: Whether the training images are wanted; if not, their folder need not exist.
+        test: The same for query and gallery.
+
+    Raises:
+        InputError: As ``load_dukemtmc``.
+    """
     tree = find_tree(root, OCCLUDED.title, OCCLUDED_SPELLINGS, OCCLUDED.folders)
     return OCCLUDED.load(tree, title_of(tree, OCCLUDED.title), train=train, test=test)

@@ -60,7 +60,7 @@ class ImageDataset(Dataset[Batch]):
         return Batch(self.image(index), *(torch.tensor(int(number)) for number in numbers))
 
     def image(self, index: int) -> Tensor:
-        """The transformed image of one record.
+        """The transformed image of one record: (3, H, W) float32 of the toolkit's own transforms.
 
         Raises:
             ImageError: If the image cannot be read.

@@ -122,8 +122,19 @@ def train_loader(
     """Batches of P x K images whose ``pids`` are class labels 0..C-1, numbered as ``relabel`` does.
 
     Epoch 0 is drawn until ``set_epoch`` asks for another. Batches and augmentation are a pure function of
-    (seed, epoch), whatever ran before and however many workers there are. ``cache_mb`` megabytes of resized
-    images are kept for the epochs after the first; they change no bit. ``part`` is that of ``SeededBatches``.
+    (seed, epoch), whatever ran before and however many workers there are.
+
+    Args:
+        records: The images, each with a known identity.
+        transform: Makes a tensor of an image, as ``train_transform`` does.
+        num_ids: P, identities a batch, at least 2.
+        num_instances: K, images of each identity.
+        seed: Batches and augmentation are drawn from it.
+        num_workers: Processes that read images; 0 reads in this one.
+        cache_mb: Megabytes of resized images that are kept for the epochs after the first; they change no
+            bit.
+        decoder: ``pillow`` or ``opencv``, as of ``read_image``.
+        part: Which of how many processes this one is: ``(0, 1)`` alone, as of ``SeededBatches``.
 
     Raises:
         InputError: If an identity is unknown, or ``PKSampler`` or ``ImageCache`` refuses.
@@ -152,6 +163,16 @@ def shuffled_loader(
     As ``train_loader``, batches and augmentation are a pure function of (seed, epoch), with or without a
     cache.
 
+    Args:
+        records: The images.
+        transform: Makes a tensor of an image, as ``train_transform`` does.
+        batch_size: Images a batch, at least 1.
+        seed: As of ``train_loader``.
+        num_workers: As of ``train_loader``.
+        cache_mb: As of ``train_loader``.
+        decoder: As of ``train_loader``.
+        part: As of ``train_loader``.
+
     Raises:
         InputError: If there are no images, the batch size is not positive, or ``ImageCache`` refuses.
         TypeError: If images are to be kept and the transform is no ``SizedTransform``.
@@ -169,6 +190,13 @@ def plain_loader(
     decoder: Decoder = "pillow",
 ) -> DataLoader[Batch]:
     """Every image once, in the records' order, for feature extraction; the last batch may be smaller.
+
+    Args:
+        records: The images.
+        transform: Makes a tensor of an image, as ``test_transform`` does.
+        batch_size: Images a batch, at least 1.
+        num_workers: Processes that read images; 0 reads in this one.
+        decoder: ``pillow`` or ``opencv``, as of ``read_image``.
 
     Raises:
         InputError: If the batch size is not positive.
@@ -191,7 +219,11 @@ def set_epoch(loader: DataLoader[Batch], epoch: int) -> None:
 
 
 def paths_of(loader: DataLoader[Batch], batch: Batch) -> list[Path]:
-    """The files of a batch's images, in its order."""
+    """The files of a batch's images, in its order.
+
+    Raises:
+        TypeError: If the loader reads anything but images.
+    """
     images = loader.dataset.images if isinstance(loader.dataset, SeededImages) else loader.dataset
     if not isinstance(images, ImageDataset):
         raise TypeError(f"only loaders of images know files, got one over {type(images).__name__}")

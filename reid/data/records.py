@@ -65,13 +65,17 @@ class Records:
         return self.root / str(self.paths[index])
 
     def select(self, indices: NDArray[np.int64] | NDArray[np.bool_]) -> Records:
-        """The rows at ``indices`` (or where a mask is true), in that order."""
+        """The rows at ``indices`` (M,), in that order, or those where a mask (N,) is true."""
         return Records(
             self.root, self.paths[indices], self.pids[indices], self.camids[indices], self.viewids[indices]
         )
 
     def append(self, other: Records) -> Records:
-        """These rows, then the rows of ``other``, which must lie under the same root."""
+        """These rows, then the rows of ``other``.
+
+        Raises:
+            ValueError: If the two do not lie under the same root.
+        """
         if self.root != other.root:
             raise ValueError(f"records of one data set share a root, got {self.root} and {other.root}")
         return Records(

@@ -116,7 +116,11 @@ def shots(people: range, num_cameras: int, images_per_camera: int) -> Iterator[S
 
 
 def write_once(root: Path, arguments: dict[str, Any], draw: Callable[[Path], None]) -> None:
-    """Draw into a folder beside ``root`` and rename it, unless the same arguments wrote ``root`` before."""
+    """Draw into a folder beside ``root`` and rename it, unless the same arguments wrote ``root`` before.
+
+    Raises:
+        InputError: If an argument is out of range, or ``root`` holds anything else.
+    """
     _check(arguments)
     stamp = json.loads(json.dumps({"drawing": DRAWING, **arguments}))
     if root.is_dir() and any(root.iterdir()):

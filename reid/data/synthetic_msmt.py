@@ -23,6 +23,16 @@ def write_synthetic_msmt(
     As ``write_synthetic_market``, without distractors and junk. Train and test identities are both numbered
     from 0; each training identity's last image by the first camera is listed in ``list_val.txt``.
 
+    Args:
+        root: The folder to write, made with its parents.
+        version: ``V1`` or ``V2``, whose folders are named otherwise.
+        num_train_ids: Identities in the training folder.
+        num_test_ids: Identities in query and gallery.
+        num_cameras: Cameras, each of which sees every identity.
+        images_per_camera: Images of an identity by each camera.
+        image_size: (height, width) in pixels.
+        seed: The same seed writes the same bytes.
+
     Raises:
         InputError: If an argument is out of range, or the folder holds anything else.
     """

@@ -20,7 +20,7 @@ class DenoiseLosses(dict[str, Tensor]):
 
     @property
     def total(self) -> Tensor:
-        """Their sum, Eq. 11 of the paper.
+        """Their sum, a scalar, Eq. 11 of the paper.
 
         Raises:
             ValueError: If no denoiser has run yet.

@@ -93,7 +93,16 @@ class NoiseSchedule:
             raise ValueError(f"t must be in 1..{self.timesteps}, got {t}")
 
     def diffuse(self, features: Tensor, noise: Tensor, t: int) -> Tensor:
-        """Forward process, Eq. 2: X_t = sqrt(abar_t) X + sqrt(1 - abar_t) eps; any shape."""
+        """Forward process, Eq. 2: X_t = sqrt(abar_t) X + sqrt(1 - abar_t) eps.
+
+        Args:
+            features: X, of any shape.
+            noise: eps of the same shape, drawn from N(0, I).
+            t: Time step, 1..``timesteps``.
+
+        Raises:
+            ValueError: If ``t`` is outside its range.
+        """
         abar = self.alpha_bar(t)
         return math.sqrt(abar) * features + math.sqrt(1 - abar) * noise
 

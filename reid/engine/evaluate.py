@@ -73,7 +73,17 @@ class Evaluator:
     def embed(
         self, model: ReIDModel, batches: Iterable[Batch], total: int, *, progress: bool = False
     ) -> FeatureSet:
-        """Features of the images of ``total`` batches, with the cameras that the model knows."""
+        """Features of images, the model being told of the cameras that it knows.
+
+        Args:
+            model: Moved to the evaluator's device, and evaluated as it is.
+            batches: The images with their labels.
+            total: How many batches there are, for the progress bar.
+            progress: Whether to show it.
+
+        Returns:
+            (N, D) features with identities and cameras, in the order of the images.
+        """
         return extract_features(
             model.to(self.device),
             batches,

@@ -26,12 +26,13 @@ class Report:
         text: Tables and what they must be read with.
         figures: Of the one data set, or of several by their names; metrics are fractions.
         checkpoints: The files that the runs left.
+        is_well: Whether the tool ends with exit code 0; always, as a run that has failed has raised.
     """
 
     text: str
     figures: dict[str, Any]
     checkpoints: list[Path]
-    is_well: bool = True  # a run that has failed has raised
+    is_well: bool = True
 
     def as_text(self) -> str:
         """Tables and checkpoints."""

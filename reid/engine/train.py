@@ -163,7 +163,15 @@ class TrainingRun:
         return next(index for index, end in enumerate(ends) if epoch <= end)
 
     def trainer(self, index: int, state: dict[str, Any] | None = None) -> Trainer:
-        """The trainer of a stage, where the run was interrupted in it at the place of the interruption."""
+        """The trainer of a stage, where the run was interrupted in it at the place of the interruption.
+
+        Args:
+            index: Of the stage, from 0.
+            state: What the interrupted run kept of it; None starts the stage.
+
+        Raises:
+            InputError: If ``state`` is of another run.
+        """
         stage = self.stages[index]
         model = self.attach(self.model) if stage.denoises else self.model
         model.to(self.device)

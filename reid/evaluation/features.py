@@ -75,7 +75,7 @@ class FeatureSet:
         return len(self.feats)
 
     def select(self, rows: NDArray[np.int64]) -> "FeatureSet":
-        """The given rows, in that order."""
+        """The given rows (M,), in that order."""
         picked = torch.as_tensor(rows)
         return FeatureSet(self.feats[picked], self.pids[picked], self.camids[picked])
 

@@ -70,13 +70,30 @@ def search(
 
 
 def torch_search(query: Tensor, gallery: Tensor, k: int, *, metric: str = "cosine") -> tuple[Tensor, Tensor]:
-    """Do what ``search`` does by comparing all pairs: slower, without faiss, where the features are."""
+    """Do what ``search`` does by comparing all pairs: slower, without faiss, where the features are.
+
+    Args:
+        query: (Q, D) features.
+        gallery: (G, D) features on the same device.
+        k: How many to return; at most G are.
+        metric: ``cosine`` or ``euclidean``.
+
+    Returns:
+        (Q, k) float32 scores and (Q, k) int64 gallery indices, as ``search``, on the features' device.
+
+    Raises:
+        InputError: If ``k`` is below 1, or the features are refused by ``prepare_features``.
+    """
     query, gallery = _prepare(query, gallery, k, metric)
     return _rank_all(query, gallery, k, metric)
 
 
 def check_index(index: str) -> None:
-    """Refuse a word that names no index."""
+    """Refuse a word that names no index.
+
+    Raises:
+        InputError: With the words that do.
+    """
     if index not in INDEXES:
         raise InputError(unknown_choice("index", index, INDEXES))
 

@@ -48,6 +48,10 @@ def check_features(
 
     Returns:
         (Q, D) and (G, D) float32, and the lengths of their rows, (Q,) and (G,).
+
+    Raises:
+        InputError: If the metric is unknown, a table is not (N, D) of finite numbers with rows, or the two
+            differ in width.
     """
     if metric not in METRICS:
         raise InputError(unknown_choice("metric", metric, METRICS))

@@ -38,7 +38,11 @@ def as_numbers(name: str, numbers: Numbers | None, images: Tensor) -> Tensor | N
 
 
 def check_numbers(name: str, numbers: Tensor, count: int) -> None:
-    """Refuse what would be broadcast or rounded to other cameras than were meant."""
+    """Refuse what would be broadcast or rounded to other cameras than were meant.
+
+    Raises:
+        InputError: If ``numbers`` are not (count,) whole numbers.
+    """
     if numbers.shape != (count,) or numbers.dtype not in (torch.int64, torch.int32):
         raise InputError(
             f"{name} must be {count} whole numbers, one an image, got {tuple(numbers.shape)} of"

@@ -30,6 +30,11 @@ def save_checkpoint(path: Path, model: ReIDModel, header: Header) -> None:
     A name that ends in ``.safetensors`` is written in that form, with the header's JSON text as the metadata
     entry ``header``; any other by ``torch.save`` as ``{"header": text, "state_dict": tensors}``.
 
+    Args:
+        path: The file, whose folder must be there.
+        model: Its weights are written as they are, fused or not.
+        header: What rebuilds the model, and where its weights are from.
+
     Raises:
         OSError: If the file cannot be written; an older one is then left as it was.
     """

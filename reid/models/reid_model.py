@@ -85,7 +85,12 @@ class ReIDModel(nn.Module):
         return self.classify(self.features(images, camids, viewids))
 
     def classify(self, feats: tuple[Tensor, ...]) -> ReIDOutput:
-        """Map the features of :meth:`features` through necks and classifiers."""
+        """Map the features of :meth:`features`, each (B, D), through necks and classifiers.
+
+        Returns:
+            Of each branch its feature (B, D), the neck's (B, D) and the logits (B, C), the last two None for
+            a branch without a classifier.
+        """
         necks, classifiers = [self.neck, *self.part_necks], [self.classifier, *self.part_classifiers]
         outputs, place = [], 0
         for branch, feat in zip(self.branches, feats, strict=True):
@@ -112,8 +117,13 @@ class ReIDModel(nn.Module):
     def embed(self, images: Tensor, camids: Numbers | None = None, viewids: Numbers | None = None) -> Tensor:
         """Map images (B, 3, H, W) to retrieval features (B, dim), not normalised and without a gradient.
 
-        For training there is the forward pass, whose other arguments mean the same; here they may be lists
-        and arrays, too. A model that tells no cameras apart does not look at them.
+        For training there is the forward pass.
+
+        Args:
+            images: Prepared as ``preprocessing`` tells, in the data type of the weights.
+            camids: (B,) camera of each image, whole numbers from 0 in a list, an array or a tensor; a model
+                that tells no cameras apart does not look at them.
+            viewids: (B,) view of each image, likewise.
 
         Raises:
             InputError: If there is not one whole number for each image.
@@ -135,7 +145,16 @@ class ReIDModel(nn.Module):
     def features(
         self, images: Tensor, camids: Tensor | None = None, viewids: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Map images (B, 3, H, W) to one feature (B, D) a branch, before the necks."""
+        """Map images (B, 3, H, W) to one feature (B, D) a branch, before the necks.
+
+        Args:
+            images: As of :meth:`embed`.
+            camids: (B,) int64 on the images' device.
+            viewids: (B,) int64 on the images' device.
+
+        Raises:
+            InputError: If the images are not (B, 3, H, W) of the size that the model takes.
+        """
         # Of a graph that is being traced nothing is known yet.
         if isinstance(images, Tensor):
             self._check_images(images)

@@ -88,7 +88,7 @@ class Gallery:
             self._ids = np.concatenate([self._ids, numbers])
 
     def remove(self, ids: Sequence[int] | NDArray[np.int64] | Tensor) -> None:
-        """Remove features by their ids; the others keep their order.
+        """Remove features by their ids (N,); the others keep their order.
 
         Raises:
             InputError: If an id is not in the gallery; then nothing is removed.

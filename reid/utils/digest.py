@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the tensors' bytes, one after the other."""
+    """The first 16 hexadecimal digits of the SHA-256 of the bytes of tensors of any shape, in turn."""
     found = hashlib.sha256()
     for tensor in tensors:
         flat = tensor.detach().cpu().contiguous().reshape(-1)

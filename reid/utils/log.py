@@ -36,6 +36,11 @@ def setup_logging(folder: Path | None = None, filename: str = "log.txt", rank: i
     own: ``log.rank1.txt`` for the second. Calling it again replaces what an earlier call set up, so no line
     is written twice.
 
+    Args:
+        folder: Made on the first line that is logged.
+        filename: Of the file in it.
+        rank: Of this process among several, from 0.
+
     Raises:
         OSError: With the first line, if folder or file cannot be made.
     """

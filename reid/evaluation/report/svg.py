@@ -13,11 +13,13 @@ LEFT, RIGHT, TOP, BOTTOM = 80, 14, 12, 52
 
 @dataclass(frozen=True)
 class Plot:
-    """Where data lies in a picture of ``width`` x ``height``.
+    """Where data lies in a picture.
 
     Args:
         x: Left and right end of the axis across.
         y: Lower and upper end of the axis upwards.
+        width: Of the picture, in pixels.
+        height: Of the picture, in pixels.
     """
 
     x: tuple[float, float]

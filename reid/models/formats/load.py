@@ -81,6 +81,9 @@ def start_from(
         path: Where it is from.
         hw_ratio: As there.
         grid: Rows and columns of the file's patches, where they are known.
+
+    Raises:
+        InputError: If the file is of another network, with what to set instead where that is known.
     """
     form = detect_in(tensors, path, guess=True)
     if grid is None and form.grid is not None and not _has_own_positions(form, tensors, model):
@@ -169,7 +172,17 @@ def import_content(content: Any, path: Path) -> Imported:
 def detect_in(
     tensors: dict[str, Tensor], path: Path, family: str | None = None, *, guess: bool = False
 ) -> FileFormat:
-    """:func:`detect` for tensors, naming their file where it refuses."""
+    """:func:`detect` for tensors, naming their file where it refuses.
+
+    Args:
+        tensors: By the file's keys.
+        path: The file, for the message.
+        family: As of :func:`detect`.
+        guess: As of :func:`detect`.
+
+    Raises:
+        InputError: As :func:`detect`.
+    """
     try:
         return detect({key: tuple(value.shape) for key, value in tensors.items()}, family, guess=guess)
     except InputError as error:
