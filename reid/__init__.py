@@ -5,13 +5,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Gallery", "__version__", "embed", "embed_boxes", "load_model"]
+__all__ = ["Gallery", "__version__", "embed", "embed_boxes", "load_model", "search"]
 
 _HOMES = {
     "Gallery": "reid.retrieval",
     "embed": "reid.retrieval",
     "embed_boxes": "reid.retrieval",
     "load_model": "reid.models",
+    "search": "reid.retrieval",
 }
 
 

@@ -3,5 +3,6 @@
 from reid.retrieval.boxes import embed_boxes
 from reid.retrieval.gallery import Gallery
 from reid.retrieval.images import embed
+from reid.retrieval.search import search
 
-__all__ = ["Gallery", "embed", "embed_boxes"]
+__all__ = ["Gallery", "embed", "embed_boxes", "search"]

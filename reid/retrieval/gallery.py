@@ -3,6 +3,7 @@
 import reprlib
 import threading
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,9 @@ class Gallery:
     def __init__(self, dim: int, metric: str = "cosine") -> None:
         if metric not in METRICS:
             raise InputError(unknown_choice("metric", metric, METRICS))
-        if dim < 1:
-            raise InputError(f"dim, the width of a feature, must be at least 1, got {dim}")
-        self.dim, self.metric = dim, metric
+        self.dim, self.metric = _at_least_one(dim, "dim, the width of a feature,"), metric
         self._faiss = import_faiss()
-        self._flat = self._faiss.IndexFlat(dim, faiss_metric(self._faiss, metric))
+        self._flat = self._faiss.IndexFlat(self.dim, faiss_metric(self._faiss, metric))
         self._ids = np.empty(0, np.int64)
         self._lock = threading.RLock()
 
@@ -73,7 +72,11 @@ class Gallery:
         Raises:
             InputError: If one of these does not hold; then nothing is added.
         """
-        numbers, rows = _numbers(ids), self._rows(feats)
+        numbers, rows = _numbers(ids), self._table(feats)
+        for start in range(0, len(rows), ROWS):
+            check_finite(
+                rows[start : start + ROWS].float(), f"given (from row {start} on)" if start else "given"
+            )
         if len(numbers) != len(rows):
             raise InputError(f"ids must be one for each of {len(rows)} features, got {len(numbers)}")
         values, counts = np.unique(numbers, return_counts=True)
@@ -84,7 +87,7 @@ class Gallery:
             if len(known):
                 raise InputError(f"id {int(known[0])} is in the gallery already; remove it first")
             for part in rows.split(ROWS):
-                self._flat.add(part.numpy())
+                self._flat.add(self._prepared(part).numpy())
             self._ids = np.concatenate([self._ids, numbers])
 
     def remove(self, ids: Sequence[int] | NDArray[np.int64] | Tensor) -> None:
@@ -111,23 +114,42 @@ class Gallery:
 
         Returns:
             (Q, k) int64 ids, best first, and (Q, k) float32 scores, larger is closer. Equal scores come in
-            the order in which they were added; of those that share the last place any may be left out.
+            the order in which they were added, those that share the last place too.
 
         Raises:
             InputError: If the gallery is empty, ``k`` below 1, or the queries are of another width or not
                 finite.
         """
-        rows = self._rows(feats)
-        if k < 1:
-            raise InputError(f"k, the number of features to find, must be at least 1, got {k}")
+        rows = self._prepared(self._table(feats))
+        k = _at_least_one(k, "k, the number of features to find,")
         with self._lock:
             if not len(self):
                 raise InputError("the gallery is empty: add features before searching")
-            scores, places = self._flat.search(rows.numpy(), min(k, len(self)))
+            scores, places = self._nearest(rows, min(k, len(self)))
             ids = self._ids
+        return torch.from_numpy(ids[places.numpy()]), scores
+
+    def _nearest(self, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Scores and places (Q, k), of features that share the last place the first ones.
+
+        faiss keeps any of those, so queries are searched twice as far until a lower score ends the tie.
+        """
+        wide = min(k + 1, len(self))
+        scores, places = self._top(rows, wide)
+        is_open = scores[:, k - 1] == scores[:, -1]
+        scores, places = scores[:, :k], places[:, :k]
+        while wide < len(self) and is_open.any():
+            wide = min(2 * wide, len(self))
+            further, seen = self._top(rows[is_open], wide)
+            scores[is_open], places[is_open] = further[:, :k], seen[:, :k]
+            is_open[is_open.clone()] = further[:, k - 1] == further[:, -1]
+        return scores, places
+
+    def _top(self, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """What faiss finds, (Q, k) scores and places, equal scores by their places."""
+        scores, places = self._flat.search(rows.numpy(), k)
         found = torch.from_numpy(scores if self.metric == "cosine" else -scores)
-        found, columns = in_stable_order(found, torch.from_numpy(places))
-        return torch.from_numpy(ids[columns.numpy()]), found
+        return in_stable_order(found, torch.from_numpy(places))
 
     def save(self, path: str | Path) -> None:
         """Write the gallery to an ``.npz`` file, atomically.
@@ -170,13 +192,25 @@ class Gallery:
             gallery.add(feats, ids)
         return gallery
 
-    def _rows(self, feats: Any) -> Tensor:
-        """Features as the index keeps them, (N, D) float32."""
-        rows = torch.as_tensor(np.asarray(feats) if isinstance(feats, list | tuple) else feats).detach().cpu()
+    def _table(self, feats: Any) -> Tensor:
+        """Features (N, D) as they came, of whatever type of numbers."""
+        try:
+            rows = torch.as_tensor(np.asarray(feats) if isinstance(feats, list | tuple) else feats)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"features must be a table (N, {self.dim}) of numbers, got {reprlib.repr(feats)}"
+            ) from error
+        if rows.is_complex():
+            raise InputError(f"features must be real numbers, got {rows.dtype}")
+        rows = rows.detach().cpu()
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim == 2 and rows.shape[1] != self.dim:
             raise InputError(f"features must have the gallery's width of {self.dim}, got {rows.shape[1]}")
         check_table(rows, "given")
+        return rows
+
+    def _prepared(self, rows: Tensor) -> Tensor:
+        """Features as the index keeps them, (N, D) float32."""
         rows = rows.float()
         lengths = check_finite(rows, "given")
         return (unit_rows(rows, lengths) if self.metric == "cosine" else rows).contiguous()
@@ -184,7 +218,22 @@ class Gallery:
 
 def _numbers(ids: Any) -> NDArray[np.int64]:
     """Ids as whole numbers."""
-    numbers = np.asarray(ids)
-    if numbers.ndim != 1 or not (numbers.dtype.kind in "iu" or numbers.size == 0) or (numbers < 0).any():
-        raise InputError(f"ids must be a list of whole numbers of 0 and more, got {reprlib.repr(ids)}")
+    try:
+        numbers = np.asarray(ids)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = np.empty((0, 0))
+    is_whole = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or numbers.size == 0)
+    if not is_whole or (numbers < 0).any() or (numbers > np.iinfo(np.int64).max).any():
+        raise InputError(f"ids must be a list of whole numbers from 0 to 2^63 - 1, got {reprlib.repr(ids)}")
     return numbers.astype(np.int64)
+
+
+def _at_least_one(value: Any, name: str) -> int:
+    """A count as a whole number."""
+    try:
+        number = index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, got {value}")
+    return number

@@ -58,6 +58,21 @@ def test_by_hand_with_a_tie_and_more_than_there_are():
     assert scores.tolist() == [[1.0, 1.0, 0.0]]
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("k", [1, 2, 3, 40, 63, 64])
+def test_of_equal_scores_the_first_are_kept_at_the_last_place_too(metric, k):
+    """Copies of a feature, more than are asked for, among others: faiss alone keeps any of them."""
+    feats = np.zeros((64, 4), np.float32)
+    feats[:, 0] = 1
+    feats[[5, 20], 0], feats[[5, 20], 1] = 0.5, 0.5
+    gallery = Gallery(4, metric)
+    gallery.add(feats, np.arange(64))
+    ids, _ = gallery.search([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0]], k)
+    same = [n for n in range(64) if n not in (5, 20)]
+    assert ids[0].tolist() == ([*same, 5, 20])[:k]
+    assert ids[1].tolist() == ([5, 20, *same])[:k]
+
+
 def test_what_is_removed_is_not_found_and_its_id_is_free(gallery, feats):
     gallery.remove([103, 129, 100])
     assert len(gallery) == 27
@@ -108,6 +123,17 @@ def test_files_cut_short_or_of_another_kind(gallery, tmp_path):
         gallery.save(tmp_path / "g.bin")
 
 
+def test_a_bad_row_late_in_the_table_leaves_it_as_it_was(gallery, monkeypatch):
+    monkeypatch.setattr(reid.retrieval.gallery, "ROWS", 2)
+    rows = np.ones((5, 8))
+    rows[4, 1] = np.inf
+    with pytest.raises(InputError, match=r"from row 4 on.*first: row 0"):
+        gallery.add(rows, range(5))
+    assert len(gallery) == 30
+    gallery.add(rows[:4], range(4))
+    assert gallery.ids[-4:].tolist() == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("rows", "ids", "message"),
     [
@@ -119,6 +145,15 @@ def test_files_cut_short_or_of_another_kind(gallery, tmp_path):
         (np.ones((1, 8)), [-1], "whole numbers"),
         (np.ones((1, 8)), [1.5], "whole numbers"),
         (np.ones((1, 8)), ["a"], "whole numbers"),
+        (np.ones((1, 8)), [2**63], "whole numbers"),
+        (np.ones((1, 8)), np.array([2**64 - 1], np.uint64), "whole numbers"),
+        (np.ones((1, 8)), [True], "whole numbers"),
+        (np.ones((2, 8)), [[1], [2, 3]], "whole numbers"),
+        (np.ones((1, 8), complex), [1], "real numbers"),
+        (np.full((1, 8), "a"), [1], "of numbers"),
+        ([[1.0] * 8, [1.0] * 7], [1, 2], "of numbers"),
+        (None, [1], "of numbers"),
+        (np.ones((1, 8), object), [1], "of numbers"),
     ],
 )
 def test_what_cannot_be_added_leaves_it_as_it_was(gallery, rows, ids, message):
@@ -134,6 +169,9 @@ def test_other_refusals(gallery):
     assert len(gallery) == 30
     with pytest.raises(InputError, match="k, the number"):
         gallery.search(np.ones((1, 8)), 0)
+    for k in (2.5, "2", None, -1):
+        with pytest.raises(InputError, match=f"whole number of at least 1, got {k}"):
+            gallery.search(np.ones((1, 8)), k)
     with pytest.raises(InputError, match="is empty"):
         Gallery(8).search(np.ones((1, 8)), 1)
     with pytest.raises(InputError, match="metric"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 import reid
 import reid.retrieval.images
-from reid import embed, embed_boxes
+from reid import Gallery, embed, embed_boxes, search
 from reid.models import ModelSpec, Preprocessing, ReIDModel
 from reid.utils import InputError
 
@@ -146,3 +146,29 @@ def test_examples_and_names():
     assert {"embed", "embed_boxes", "Gallery", "load_model"} <= set(reid.__all__)
     with pytest.raises(AttributeError, match="no attribute 'embedd'"):
         reid.embedd  # noqa: B018
+
+
+def test_images_are_found_in_a_gallery_at_hand_and_in_a_saved_one(model, pixels, folder, tmp_path):
+    pytest.importorskip("faiss")
+    gallery = Gallery(model.dim)
+    gallery.add(embed(model, pixels), [10, 11, 12, 13, 14])
+    gallery.save(tmp_path / "gallery.npz")
+    expected = gallery.search(embed(model, pixels[:3]), 2)
+    assert expected[0][:, 0].tolist() == [10, 11, 12]
+    for place in (gallery, tmp_path / "gallery.npz", str(tmp_path / "gallery.npz")):
+        for images in (folder, pixels[:3]):
+            for found, wanted in zip(search(model, images, place, 2), expected, strict=True):
+                torch.testing.assert_close(found, wanted)
+    bgr = search(model, np.ascontiguousarray(pixels[:3, ..., ::-1]), gallery, 2, is_bgr=True, batch_size=1)
+    assert torch.equal(bgr[0], expected[0])
+    assert search(model, pixels[0], gallery)[0].shape == (1, 5)
+
+
+def test_a_gallery_of_another_model_is_refused(model, pixels):
+    pytest.importorskip("faiss")
+    other = Gallery(model.dim + 1)
+    other.add(np.ones((1, model.dim + 1)), [0])
+    with pytest.raises(InputError, match=f"width of {model.dim + 1}, got {model.dim}"):
+        search(model, pixels, other)
+    with pytest.raises(InputError, match="does not exist"):
+        search(model, pixels, "none.npz")
