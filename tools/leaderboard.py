@@ -1,67 +1,73 @@
-"""The paper's re-identification tables: list them, run their cells, and show paper beside measured.
-
-Exit status of run: 0 when every cell with a recipe was measured, 1 when something is missing, 2 for wrong
-input.
-"""
+"""The paper's re-identification tables: list them, run their cells, and show paper beside measured."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from reid.evaluation import format_table
-from reid.leaderboard import TABLES, describe, find_rows, find_table, recipe_of
-from reid.leaderboard.build_cells import Plan, run_cell
-from reid.leaderboard.results import read_result
-from reid.leaderboard.show import HEADER, as_html, as_markdown, lines_of
-from reid.utils import InputError, check_writable, setup_logging, write_atomically, write_json
-from reid.utils.cli import add_json_option, add_seeds_option, run_tool, tool_parser
+from reid.leaderboard import TABLES, Cell, find_cells, recipe_of
+from reid.leaderboard.build_cells import Plan, check_words, run_cell
+from reid.leaderboard.listing import LIST_HEADER, as_dict, list_line
+from reid.leaderboard.places import Disk
+from reid.leaderboard.results import check_places, read_results
+from reid.leaderboard.show import as_text, write_page
+from reid.utils import setup_logging, write_json
+from reid.utils.cli import add_leaderboard_options, run_tool, tool_parser
+
+EXAMPLE = "python tools/leaderboard.py run --table 2 --toy; each action has a --help of its own"
+
+
+def list_cells(args: Namespace, cells: list[Cell]) -> int:
+    """Every cell: what the paper says, how it is run, and whether all that it needs is on disk."""
+    disk = Disk(args.data, args.weights)
+    print(format_table(LIST_HEADER, [list_line(cell, disk) for cell in cells]))
+    if args.json:
+        write_json(args.json, [as_dict(cell) for cell in cells])
+    return 0
+
+
+def run(args: Namespace, cells: list[Cell]) -> int:
+    """Train and test cells, and print paper beside measured.
+
+    Exit status: 0 when every cell with a recipe was measured, 1 when something is missing or a run stopped, 2
+    for wrong input.
+    """
+    check_words(args.overrides)
+    check_places(args.results, args.json, cells)
+    setup_logging()
+    disk = Disk(args.data, args.weights)
+    plan = Plan(disk, args.results, args.seeds or 1, tuple(args.overrides), args.toy, args.again)
+    results = {cell.key: run_cell(cell, plan) for cell in cells}
+    print(as_text(cells, results))
+    if args.json:
+        write_json(args.json, results)
+    return int(any("missing" in results[cell.key] for cell in cells if recipe_of(cell)))
+
+
+def show(args: Namespace, cells: list[Cell]) -> int:
+    """Render finished cells as Markdown, or to a file as HTML: of all tables those that have any."""
+    found = read_results(args.results, cells)
+    check_places(args.results, args.json, cells)
+    tables = {cell.table for cell in cells if args.table or cell.key in found} or set(TABLES)
+    print(write_page([cell for cell in cells if cell.table in tables], found, args.out))
+    if args.json:
+        write_json(args.json, found)
+    return 0
+
+
+ACTIONS = {"list": list_cells, "run": run, "show": show}
 
 
 def main(words: Sequence[str]) -> int:
-    parser = tool_parser(__doc__, "python tools/leaderboard.py run --table 2 --toy")
-    parser.add_argument("action", choices=["list", "run", "show"])
-    parser.add_argument("--table", type=int, help=f"one of {', '.join(map(str, TABLES))}; all for list")
-    parser.add_argument("--row", action="append", default=[], help="a row's key; repeatable; default: all")
-    parser.add_argument("--data", metavar="ROOT", type=Path, default=Path("datasets"), help="the data root")
-    parser.add_argument(
-        "--weights", metavar="ROOT", type=Path, default=Path("weights"), help="of weight files"
-    )
-    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"))
-    parser.add_argument("--out", metavar="FILE", type=Path, help="of show: a .md or .html file")
-    parser.add_argument("--toy", action="store_true", help="drawn people and small networks, in minutes")
-    parser.add_argument("--again", action="store_true", help="measure finished cells again")
-    add_seeds_option(parser, "runs of each cell; the paper has 5")
-    add_json_option(parser)
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="configuration keys to override")
-    args = parser.parse_intermixed_args(words)
-    if len(args.overrides) % 2:
-        raise InputError(f"overrides must be KEY VALUE pairs, got {len(args.overrides)} words")
-    tables = list(TABLES.values()) if args.table is None else [find_table(args.table)]
-    cells = [c for table in tables for row in find_rows(table, args.row) for c in row.cells.values()]
-    if args.action == "show":
-        found = {c.key: r for c in cells if (r := read_result(args.results, c.key))}
-        text = as_html(found) if args.out and args.out.suffix == ".html" else as_markdown(found)
-        if args.out:
-            check_writable(args.out)
-            with write_atomically(args.out) as path:
-                path.write_text(text + "\n", encoding="utf-8")
-        print(f"wrote {args.out}" if args.out else text)
-        return 0
-    if args.action == "list":
-        rows = [[c.key, describe(recipe_of(c)) or c.source] for c in cells]
-        print(format_table(["cell", "recipe, or whose figures they are"], rows))
-        return 0
-    setup_logging()
-    plan = Plan(
-        args.data, args.weights, args.results, args.seeds or 1, tuple(args.overrides), args.toy, args.again
-    )
-    results = {c.key: run_cell(c, plan) for c in cells}
-    print(format_table(HEADER, [line for c in cells for line in lines_of(c, results[c.key])]))
-    for key, result in results.items():
-        print(f"{key}: {'; '.join(result.get('missing') or result['differences'])}")
-    if args.json:
-        write_json(args.json, results)
-    return int(any("missing" in results[c.key] for c in cells if recipe_of(c)))
+    parser = tool_parser(__doc__, EXAMPLE)
+    parser.add_argument("action", choices=list(ACTIONS))
+    action = parser.parse_args(words[:1]).action
+    own = tool_parser(ACTIONS[action].__doc__, f"python tools/leaderboard.py {action} --table 2")
+    own.prog = f"{parser.prog} {action}"
+    add_leaderboard_options(own, action, list(TABLES))
+    args = own.parse_intermixed_args(words[1:])
+    return ACTIONS[action](args, find_cells(args.table, args.row))
 
 
 if __name__ == "__main__":

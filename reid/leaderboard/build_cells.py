@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,19 @@ from reid.engine.build_comparison import ModelFiles, compare_files
 from reid.engine.run_folder import BASELINE, DENOISED, LAST, PREVIOUS
 from reid.evaluation import moments
 from reid.leaderboard.paper import Cell
-from reid.leaderboard.places import draw_toys, find_weights, missing_data, toy_words
+from reid.leaderboard.places import Disk, draw_toys, toy_words
 from reid.leaderboard.recipes import Recipe, recipe_of
 from reid.leaderboard.results import environment, read_result
-from reid.utils import InputError, write_json
+from reid.utils import InputError, pick_device, write_json
 
 PAPER_SEEDS = 5
 ROWS = {"baseline": "baseline", "final_only": "+ DenoiseRep-"}
-FIXED = ("OUTPUT_DIR", "DATASETS.NAMES", "DENOISE.MODE", "DENOISE.TARGETS")
+# Keys that are given otherwise.
+FIXED = {
+    "DATASETS.ROOT_DIR": "name the data root by --data",
+    "OUTPUT_DIR": "name the folder by --results",
+    **dict.fromkeys(("DATASETS.NAMES", "DENOISE.MODE", "DENOISE.TARGETS"), "name rows by --row"),
+}
 APPENDIX = {
     "SOLVER.BASE_LR": 4e-4,
     "SOLVER.IMS_PER_BATCH": 64,
@@ -32,8 +37,11 @@ APPENDIX = {
     "DENOISE.TIMESTEPS": 1000,
     "DENOISE.PERIOD": 10,
 }
-# Where things are, and what they are computed with: no part of a protocol.
-PLACES = ("OUTPUT_DIR", "DATASETS.ROOT_DIR", "MODEL.PRETRAIN_PATH", "MODEL.TEXT_FEATURES", "MODEL.DEVICE")
+# Where things are and what they are computed with, no part of a protocol; and what is compared by itself.
+UNNAMED = (
+    *("OUTPUT_DIR", "DATASETS.ROOT_DIR", "MODEL.PRETRAIN_PATH", "MODEL.TEXT_FEATURES", "MODEL.DEVICE"),
+    *("SOLVER.SEED", "DATALOADER.NUM_WORKERS", "SOLVER.TENSORBOARD", *APPENDIX),
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,7 @@ class Plan:
     """What is asked for.
 
     Args:
-        data: The data root.
-        weights: What weight files lie under.
+        disk: Data and weights.
         results: Where cells and runs are written.
         seeds: Runs of each cell.
         words: KEY VALUE words of the user.
@@ -50,8 +57,7 @@ class Plan:
         again: Whether finished cells are measured again; what was trained is kept.
     """
 
-    data: Path
-    weights: Path
+    disk: Disk
     results: Path
     seeds: int = 1
     words: tuple[str, ...] = ()
@@ -66,56 +72,42 @@ def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
         The cell's result, or ``cell`` and ``missing``: why it cannot run.
 
     Raises:
-        InputError: If the words cannot be used.
+        InputError: If the words cannot be used, or the cell's file is none of this tool.
     """
-    for key in plan.words[::2]:
-        if key in FIXED:
-            raise InputError(f"{key} is what tells cells apart; leave it out, and name rows by --row")
     recipe = recipe_of(cell)
     if recipe is None:
         return {"cell": cell.key, "missing": [f"no recipe here: {cell.source}"]}
-    root = plan.results / "toy_data" if plan.toy else plan.data
-    found: tuple[str, ...] = ()
-    missing: list[str] = []
-    if plan.toy:
-        draw_toys(recipe, root)
-    else:
-        found, missing = find_weights(recipe, plan.weights, plan.words)
-        missing += missing_data(recipe, root)
-    if missing:
-        return {"cell": cell.key, "missing": missing}
+    root = plan.results / "toy_data" if plan.toy else plan.disk.data
+    found, missing = ((), []) if plan.toy else plan.disk.find_weights(recipe, plan.words)
     shared = (*recipe.network, "DATASETS.ROOT_DIR", str(root), *found)
     small = toy_words(recipe) if plan.toy else ()
     words = [*shared, *recipe.words, *small, *plan.words]
-    cfg = load_config(recipe.config, words)
+    cfg, seeds = _configure(recipe, words, plan.seeds)
+    if not plan.toy:
+        missing += plan.disk.missing_data(recipe)
+    if missing:
+        return {"cell": cell.key, "missing": missing}
+    kept = read_result(plan.results, cell.key)
     key = _digest(cfg, str(plan.seeds), recipe.variant)
-    kept = None if plan.again else read_result(plan.results, cell.key)
-    if kept is not None and kept["digest"] == key:
+    if kept is not None and kept["digest"] == key and not plan.again:
         return kept
-    plain_words = [
-        *shared,
-        *_without_denoising(small),
-        *_without_denoising(plan.words),
-        "DENOISE.MODE",
-        "none",
-    ]
-    plain = load_config(recipe.config, plain_words)
+    if plan.toy:
+        draw_toys(recipe, root)
+    own = [*_without_denoising(small), *_without_denoising(plan.words)]
+    plain = load_config(recipe.config, [*shared, *own, "DENOISE.MODE", "none"])
     start = time.perf_counter()
-    seeds = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + plan.seeds)
     try:
         runs = {str(seed): _run_seed(recipe, plain, words, seed, plan.results / "runs") for seed in seeds}
     except InputError as error:
         return {"cell": cell.key, "missing": [f"stopped: {error}"]}
-    names = ROWS.get(recipe.variant, "+ DenoiseRep fused")
-    rows = {seed: figures["models"][names] for seed, figures in runs.items()}
     result = {
         "cell": cell.key,
         "table": cell.table,
         "row": cell.row,
         "dataset": cell.dataset,
         "paper": dict(cell.figures),
-        "metrics": _metrics(list(rows.values())),
-        "by_seed": rows,
+        "metrics": _metrics(list(runs.values())),
+        "by_seed": runs,
         "protocol": next(iter(runs.values()))["protocol"],
         "differences": differences(cfg, recipe, plan),
         "toy": plan.toy,
@@ -129,22 +121,48 @@ def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
     return result
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Refuse KEY VALUE words that are no pairs, or would make a cell another one.
+
+    Raises:
+        InputError: With what to say instead.
+    """
+    if len(words) % 2:
+        raise InputError(f"overrides must be KEY VALUE pairs, got {len(words)} words")
+    for key in words[::2]:
+        if key in FIXED:
+            raise InputError(f"{key} is what tells cells apart; {FIXED[key]}")
+
+
+def _configure(recipe: Recipe, words: list[str], seeds: int) -> tuple[CfgNode, range]:
+    """The configuration of a cell, with the seeds of its runs, the last of which must be one too."""
+    cfg = load_config(recipe.config, words)
+    numbers = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + seeds)
+    load_config(recipe.config, [*words, "SOLVER.SEED", str(numbers[-1])])
+    pick_device(cfg.MODEL.DEVICE)
+    return cfg, numbers
+
+
 def differences(cfg: CfgNode, recipe: Recipe, plan: Plan) -> list[str]:
     """What in a run of ``cfg`` is not as in the paper, or not as in its recipe; one line each."""
     lines = list(recipe.notes)
     if plan.toy:
-        lines.append("toy: drawn people and a small network without pre-training; says nothing of the paper")
+        lines.append(
+            "toy: drawn people, a small network without pre-training, and short schedules; says nothing of the"
+            " paper"
+        )
     if plan.seeds != PAPER_SEEDS:
         lines.append(f"{plan.seeds} seed(s), the paper has the mean of {PAPER_SEEDS}")
     values: dict[str, Any] = dict(leaves(cfg))
     own: Mapping[str, Any] = dict(leaves(load_config(recipe.config, [*recipe.network, *recipe.words])))
+    small = toy_words(recipe)[::2] if plan.toy else ()  # all that is in the line above
     for name, value in APPENDIX.items():
         is_of_denoising = name.startswith("DENOISE") and recipe.variant == "baseline"
-        if values[name] != value and not is_of_denoising:
+        if values[name] != value and not is_of_denoising and name not in small:
             lines.append(f"{name} {values[name]}, Appendix A has {value}")
     if recipe.variant in ("label_free", "merged") and cfg.DENOISE.CLOSED_FORM:
         lines.append("closed form instead of gradients")
-    changed = [n for n in own if own[n] != values[n] and n not in (*PLACES, *APPENDIX, "SOLVER.SEED")]
+    changed = [n for n in own if own[n] != values[n] and n not in (*UNNAMED, *small)]
     lines += [f"{name} {values[name]} instead of {own[name]}" for name in changed]
     return lines
 
@@ -175,8 +193,13 @@ def _train(cfg: CfgNode, folder: Path, end: str) -> Path:
 
 
 def _test(cfg: CfgNode, recipe: Recipe, folder: Path, files: ModelFiles) -> dict[str, Any]:
+    """The figures of the cell's own model."""
     own = with_values(cfg, {"OUTPUT_DIR": str(folder), "DATASETS.NAMES": [recipe.evaluated]})
-    return compare_files(own, files, pictures=False).figures
+    models = compare_files(own, files, pictures=False).figures["models"]
+    name = ROWS.get(recipe.variant, "+ DenoiseRep fused")
+    if name not in models:
+        raise InputError(f"{files.weights} is not of this run, it gives {', '.join(models)}; delete {folder}")
+    return dict(models[name])
 
 
 def _without_denoising(words: tuple[str, ...]) -> list[str]:
@@ -190,13 +213,23 @@ def _digest(cfg: CfgNode, *more: str) -> str:
     return hashlib.sha256("\n".join([own.dump(), *more]).encode()).hexdigest()[:12]
 
 
-def _metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, and deviation of several seeds, of what the paper's cells hold."""
+def _metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean, and deviation of several seeds, of what the paper's cells hold, and of the gain in mAP.
+
+    Of one seed the gain has the interval of its test.
+    """
     columns: dict[str, Callable[[dict[str, Any]], float]] = {
         "mAP": lambda row: row["mAP"],
         "R1": lambda row: row["R1"],
         "overhead": lambda row: row["latency_ratio"] - 1,
         "ms_per_image": lambda row: row["ms_per_image"],
     }
+    if all(row["mAP_gain"] is not None for row in rows):
+        columns["mAP_gain"] = lambda row: row["mAP_gain"]
     values = {name: [float(of(row)) for row in rows] for name, of in columns.items()}
-    return {name: moments(v) if len(v) > 1 else {"mean": v[0]} for name, v in values.items()}
+    found: dict[str, dict[str, Any]] = {
+        name: moments(v) if len(v) > 1 else {"mean": v[0]} for name, v in values.items()
+    }
+    if len(rows) == 1 and "mAP_gain" in found:
+        found["mAP_gain"]["interval"] = list(rows[0]["mAP_gain_interval"])
+    return found

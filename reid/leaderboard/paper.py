@@ -92,28 +92,33 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def find_table(number: int) -> Table:
-    """A table by the paper's number.
+def find_cells(number: int | None = None, rows: Sequence[str] = ()) -> list[Cell]:
+    """The cells of a table, or of all, in the paper's order.
+
+    Args:
+        number: The paper's of a table; None takes all.
+        rows: Keys of rows; none takes all.
 
     Raises:
-        InputError: If it is not one of re-identification.
+        InputError: If there is no such table of re-identification, or no row of a key in what is taken.
     """
-    if number not in TABLES:
+    if number is not None and number not in TABLES:
         raise InputError(unknown_choice("table", str(number), map(str, TABLES)))
-    return TABLES[number]
-
-
-def find_rows(table: Table, keys: Sequence[str] = ()) -> tuple[Row, ...]:
-    """The rows of a table with these keys, in the table's order; all where none is named.
-
-    Raises:
-        InputError: If there is no row of a key.
-    """
-    known = {row.key for row in table.rows}
-    for key in keys:
+    tables = list(TABLES.values()) if number is None else [TABLES[number]]
+    known = list(dict.fromkeys(row.key for table in tables for row in table.rows))
+    for key in rows:
         if key not in known:
-            raise InputError(unknown_choice(f"row of table {table.number}", key, [r.key for r in table.rows]))
-    return tuple(row for row in table.rows if not keys or row.key in keys)
+            raise InputError(unknown_choice(f"row of table {number}" if number else "row", key, known))
+    wanted = [row for table in tables for row in table.rows if not rows or row.key in rows]
+    return [cell for row in wanted for cell in row.cells.values()]
+
+
+def baseline_of(cell: Cell) -> Cell | None:
+    """The cell that a cell with DenoiseRep is compared with; None for one without."""
+    suffix = "-denoiserep"
+    key = cell.row.removesuffix(suffix) if cell.row.endswith(suffix) else "baseline"
+    row = next((row for row in TABLES[cell.table].rows if row.key == key != cell.row), None)
+    return row and row.cells.get(cell.dataset)
 
 
 def _row(number: int, line: Line) -> Row:

@@ -7,39 +7,62 @@ from reid.leaderboard.recipes import FOLDERS, Recipe
 from reid.utils import InputError
 
 TOY_LAYOUTS = {"cuhk03": "cuhk03_np"}
+# What makes a recipe small enough for drawn people and a CPU; the network's name comes before these.
+TOY_WORDS = (
+    *("INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]", "INPUT.PADDING", "4"),
+    *("SOLVER.MAX_EPOCHS", "1", "SOLVER.WARMUP_EPOCHS", "0", "SOLVER.IMS_PER_BATCH", "16"),
+    *("DENOISE.MAX_EPOCHS", "2", "DENOISE.PERIOD", "1"),
+    *("DATALOADER.NUM_WORKERS", "0", "SOLVER.TENSORBOARD", "False"),
+    *("MODEL.STRIDE_SIZE", "[0, 0]", "MODEL.STEM_CONV", "False"),
+)
 
 
-def missing_data(recipe: Recipe, root: Path) -> list[str]:
-    """Why data sets of a recipe cannot be read under ``root``; one line each."""
-    lines = []
-    for name in recipe.data:
-        try:
-            load_dataset(name, root, cuhk03_boxes="labeled")
-        except InputError as error:
-            lines.append(f"{name} is missing: {error}; put it into {root / FOLDERS[name]}")
-    return lines
-
-
-def find_weights(recipe: Recipe, root: Path, given: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
-    """KEY VALUE words that name the files of a recipe, and a line for each that is missing.
+class Disk:
+    """What lies under two roots; a data set is parsed once, however many cells need it.
 
     Args:
-        recipe: What needs them.
-        root: What they lie under, at any depth.
-        given: KEY VALUE words of the user; a file that they name is not looked for.
+        data: The data root.
+        weights: What weight files lie under, at any depth.
     """
-    words: list[str] = []
-    lines = []
-    for weights in recipe.weights:
-        if weights.key in given[::2]:
-            continue
-        place = root / weights.name
-        path = place if place.is_file() else next(iter(sorted(root.rglob(weights.name))), None)
-        if path is None:
-            lines.append(f"{weights.name} is missing under {root}; get it from {weights.source}")
-        else:
-            words += [weights.key, str(path)]
-    return tuple(words), lines
+
+    def __init__(self, data: Path, weights: Path) -> None:
+        self.data, self.weights = data, weights
+        self._faults: dict[str, str | None] = {}
+
+    def missing_data(self, recipe: Recipe) -> list[str]:
+        """Why data sets of a recipe cannot be read; one line each."""
+        lines = [self.fault(name) for name in recipe.data]
+        return [line for line in lines if line]
+
+    def find_weights(self, recipe: Recipe, given: tuple[str, ...] = ()) -> tuple[tuple[str, ...], list[str]]:
+        """KEY VALUE words that name the files of a recipe, and a line for each that is missing.
+
+        Args:
+            recipe: What needs them.
+            given: KEY VALUE words of the user; a file that they name is not looked for.
+        """
+        words: list[str] = []
+        lines = []
+        for file in recipe.weights:
+            if file.key in given[::2]:
+                continue
+            place = self.weights / file.name
+            path = place if place.is_file() else next(iter(sorted(self.weights.rglob(file.name))), None)
+            if path is None:
+                lines.append(f"{file.name} is missing under {self.weights}; get it from {file.source}")
+            else:
+                words += [file.key, str(path)]
+        return tuple(words), lines
+
+    def fault(self, name: str) -> str | None:
+        """Why a data set cannot be read, and where it is to be put; None where it can."""
+        if name not in self._faults:
+            try:
+                load_dataset(name, self.data, cuhk03_boxes="labeled")
+                self._faults[name] = None
+            except InputError as error:
+                self._faults[name] = f"{name} is missing: {error}; put it into {self.data / FOLDERS[name]}"
+        return self._faults[name]
 
 
 def draw_toys(recipe: Recipe, root: Path) -> None:
@@ -60,10 +83,4 @@ def toy_words(recipe: Recipe) -> tuple[str, ...]:
     """KEY VALUE words that make a recipe small enough for drawn people and a CPU."""
     stem = recipe.config
     name = "clip_vit_micro" if stem.startswith("clip") else "resnet10" if "resnet" in stem else "vit_micro"
-    return (
-        *("MODEL.NAME", name, "INPUT.SIZE_TRAIN", "[64, 32]", "INPUT.SIZE_TEST", "[64, 32]"),
-        *("INPUT.PADDING", "4", "SOLVER.MAX_EPOCHS", "1", "SOLVER.WARMUP_EPOCHS", "0"),
-        *("SOLVER.IMS_PER_BATCH", "16", "DENOISE.MAX_EPOCHS", "2", "DENOISE.PERIOD", "1"),
-        *("DATALOADER.NUM_WORKERS", "0", "SOLVER.TENSORBOARD", "False"),
-        *("MODEL.STRIDE_SIZE", "[0, 0]", "MODEL.STEM_CONV", "False"),
-    )
+    return ("MODEL.NAME", name, *TOY_WORDS)

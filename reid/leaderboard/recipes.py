@@ -134,15 +134,6 @@ def recipe_of(cell: Cell) -> Recipe | None:
     )
 
 
-def describe(recipe: Recipe | None) -> str:
-    """A recipe in words: the configuration, what is overridden, what is needed; empty where there is none."""
-    if recipe is None:
-        return ""
-    files = ", ".join(weights.name for weights in recipe.weights)
-    words = " ".join((*recipe.network, *recipe.words))
-    return f"{recipe.config} {words}; needs {files}; {', '.join(FOLDERS[name] for name in recipe.data)}"
-
-
 def _family(cell: Cell) -> tuple[str, Weights, tuple[str, ...]] | None:
     if cell.table == 6:
         return VEHICLES

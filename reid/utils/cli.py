@@ -1,7 +1,9 @@
 """What every command line does alike: arguments, exit codes, and faults in one line."""
 
 import argparse
+import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ from typing import NoReturn
 from reid.utils.errors import InputError
 from reid.utils.files import check_writable
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT, INTERRUPTED, NO_READER = 2, 130, 141
 END_OF_LIST = "--end-of-list"
 CONFIG_KEY = re.compile(r"OUTPUT_DIR|[A-Z]+\.[A-Z0-9_]+")
 # The lists of a sweep: the field of a setting, the type of a value, what it is.
@@ -58,12 +60,7 @@ def config_parser(description: str, example: str, *, is_required: bool = True) -
         metavar="FILE",
         help="a YAML file; a bare name is looked up in configs/",
     )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="KEY VALUE",
-        help="configuration keys to override, e.g. SOLVER.BASE_LR 1e-3",
-    )
+    add_overrides(parser)
     return parser
 
 
@@ -124,6 +121,50 @@ def add_adapt_options(parser: argparse.ArgumentParser) -> None:
         help="with --features: write other features of the model denoised too; repeatable",
     )
     add("--out", metavar="FILE", type=Path, required=True, help="the checkpoint, or with --features the .npz")
+
+
+def add_leaderboard_options(parser: argparse.ArgumentParser, action: str, tables: Sequence[int]) -> None:
+    """Add what one of the leaderboard's actions reads: ``list``, ``run`` or ``show``.
+
+    Args:
+        parser: Of that action.
+        action: Its name.
+        tables: The numbers of the paper's tables.
+    """
+    add = parser.add_argument
+    add("--table", metavar="N", type=int, help=f"one of {', '.join(map(str, tables))}; default: all")
+    add(
+        "--row",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="as 'list' names it; repeatable; default: all",
+    )
+    if action in ("list", "run"):
+        add("--data", metavar="ROOT", type=Path, default=Path("datasets"), help="default: datasets")
+        what = "of weight files, at any depth; default: weights"
+        add("--weights", metavar="ROOT", type=Path, default=Path("weights"), help=what)
+    if action in ("run", "show"):
+        what = "cells as files, and what was trained; default: results"
+        add("--results", metavar="DIR", type=Path, default=Path("results"), help=what)
+    if action == "run":
+        add_seeds_option(parser, "runs of each cell; the paper has 5; default: 1")
+        add("--toy", action="store_true", help="drawn people and small networks, in minutes")
+        add("--again", action="store_true", help="measure finished cells again; what was trained is kept")
+        add_overrides(parser)
+    if action == "show":
+        add("--out", metavar="FILE", type=_page_file, help="a .md or .html file instead of the terminal")
+    add_json_option(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add trailing ``KEY VALUE`` words in ``overrides``."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY VALUE",
+        help="configuration keys to override, e.g. SOLVER.BASE_LR 1e-3",
+    )
 
 
 def add_seeds_option(parser: argparse.ArgumentParser, what: str) -> None:
@@ -187,25 +228,42 @@ def _output_file(word: str) -> Path:
     return Path(word)
 
 
+def _page_file(word: str) -> Path:
+    if Path(word).suffix.lower() not in (".md", ".html"):
+        raise argparse.ArgumentTypeError(f"must end in .md or .html, got {word!r}")
+    return _output_file(word)
+
+
 def run_tool(main: Callable[[Sequence[str]], int | None]) -> int:
     """Run ``main`` on the command line's words and return the exit code.
 
     0 when the job was done, or what ``main`` returns; 2 with one line on stderr for input that must be
-    mended, files that cannot be read or written included; 130 when interrupted. Anything else is a fault of
-    the toolkit and keeps its traceback.
+    mended, files that cannot be read or written included; 130 when interrupted; 141, silently, when who read
+    the output has gone, as ``head`` does. Anything else is a fault of the toolkit and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         # Names out of files may hold what a terminal cannot show; the job is not to fail on telling them.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return main(sys.argv[1:]) or 0
+        code = main(sys.argv[1:]) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _leave_stdout()
+        return NO_READER
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {one_line(str(error))}\n")
         return WRONG_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+
+
+def _leave_stdout() -> None:
+    """Send what is left of the output nowhere, or Python would tell of the broken pipe at its end."""
+    with contextlib.suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def one_line(message: str) -> str:
