@@ -3,7 +3,6 @@
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 from reid.evaluation import format_table
 from reid.leaderboard import TABLES, Cell, find_cells, recipe_of
@@ -28,11 +27,7 @@ def list_cells(args: Namespace, cells: list[Cell]) -> int:
 
 
 def run(args: Namespace, cells: list[Cell]) -> int:
-    """Train and test cells, and print paper beside measured.
-
-    Exit status: 0 when every cell with a recipe was measured, 1 when something is missing or a run stopped, 2
-    for wrong input.
-    """
+    """Train and test cells. Exit 0: every cell with a recipe was measured; 1: not all; 2: wrong input."""
     check_words(args.overrides)
     check_places(args.results, args.json, cells)
     setup_logging()

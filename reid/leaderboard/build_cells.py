@@ -147,10 +147,7 @@ def differences(cfg: CfgNode, recipe: Recipe, plan: Plan) -> list[str]:
     """What in a run of ``cfg`` is not as in the paper, or not as in its recipe; one line each."""
     lines = list(recipe.notes)
     if plan.toy:
-        lines.append(
-            "toy: drawn people, a small network without pre-training, and short schedules; says nothing of the"
-            " paper"
-        )
+        lines.append("toy: drawn people, a small network without pre-training; says nothing of the paper")
     if plan.seeds != PAPER_SEEDS:
         lines.append(f"{plan.seeds} seed(s), the paper has the mean of {PAPER_SEEDS}")
     values: dict[str, Any] = dict(leaves(cfg))

@@ -118,7 +118,7 @@ def baseline_of(cell: Cell) -> Cell | None:
     suffix = "-denoiserep"
     key = cell.row.removesuffix(suffix) if cell.row.endswith(suffix) else "baseline"
     row = next((row for row in TABLES[cell.table].rows if row.key == key != cell.row), None)
-    return row and row.cells.get(cell.dataset)
+    return row.cells.get(cell.dataset) if row else None
 
 
 def _row(number: int, line: Line) -> Row:

@@ -5,8 +5,8 @@ import math
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 

@@ -16,7 +16,7 @@ UNMEASURED, QUOTED = "not measured", "no recipe"
 STYLE = (
     "body{font-family:sans-serif;max-width:70em;margin:auto;padding:1em}table{border-collapse:collapse}"
     "caption{text-align:left;font-weight:bold;padding:.5em 0}th,td{padding:.2em .8em;text-align:right}"
-    "th:first-child{text-align:left;font-weight:normal}tr+tr,thead{border-bottom:1px solid #ccc}"
+    "th:first-child{text-align:left}tbody th{font-weight:normal}tr{border-bottom:1px solid #ddd}"
     ".scroll{overflow-x:auto}"
 )
 Results = Mapping[str, Mapping[str, Any]]  # by the cells' keys
@@ -147,7 +147,7 @@ def _spread(found: Mapping[str, Any], form: str) -> str:
 def _by_table(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
     """The cells of each table, with its title."""
     groups = [(table, [cell for cell in cells if cell.table == table.number]) for table in TABLES.values()]
-    return [(f"Table {table.number}: {table.title}", own) for table, own in groups if own]
+    return [(f"Table {table.number}: {table.title}, in %", own) for table, own in groups if own]
 
 
 def _plain(text: str) -> str:

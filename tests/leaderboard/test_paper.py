@@ -6,7 +6,7 @@ import pytest
 from peers import SHARED
 
 from reid.config import load_config
-from reid.leaderboard import TABLES, describe, find_rows, find_table, recipe_of
+from reid.leaderboard import TABLES, baseline_of, find_cells, recipe_of
 from reid.leaderboard.recipes import FOLDERS
 from reid.utils import InputError
 
@@ -61,9 +61,18 @@ def test_figures_of_single_cells_are_the_papers():
 
 
 def test_by_hand_the_papers_main_row():
-    row = find_rows(find_table(3), ["transreid-ssl-vit-s-denoiserep"])[0]
-    assert dict(row.cells["msmt17"].figures) == pytest.approx({"mAP": 0.6733, "R1": 0.855})
-    assert "Table 3" in row.cells["msmt17"].source
+    cell = next(c for c in find_cells(3, ["transreid-ssl-vit-s-denoiserep"]) if c.dataset == "msmt17")
+    assert dict(cell.figures) == pytest.approx({"mAP": 0.6733, "R1": 0.855})
+    assert "Table 3" in cell.source
+    baseline = baseline_of(cell)
+    assert (baseline.row, baseline.dataset) == ("transreid-ssl-vit-s", "msmt17")
+    assert dict(baseline.figures) == pytest.approx({"mAP": 0.663, "R1": 0.848})
+
+
+def test_what_has_denoiserep_has_a_baseline_and_nothing_else_has():
+    methods = {(table.number, row.key): row.method for table in TABLES.values() for row in table.rows}
+    for cell in CELLS:
+        assert (baseline_of(cell) is not None) == ("DenoiseRep" in methods[cell.table, cell.row])
 
 
 def test_cells_have_names_of_their_own_source_and_protocol():
@@ -97,18 +106,26 @@ def test_a_recipe_is_a_configuration_of_its_cell(cell):
     assert len(recipe.data) == (4 if recipe.variant == "merged" else 1)
     if "cuhk03" in recipe.data and recipe.variant != "merged":
         assert cfg.DATASETS.CUHK03_BOXES == "labeled"
-    assert recipe.config in describe(recipe)
     assert all(weights.source for weights in recipe.weights)
 
 
 def test_methods_that_are_quoted_have_no_recipe():
-    cell = find_rows(find_table(3), ["mgn"])[0].cells["market1501"]
-    assert recipe_of(cell) is None
-    assert describe(None) == ""
+    assert [recipe_of(cell) for cell in find_cells(3, ["mgn"])] == [None] * 3
+
+
+def test_cells_are_found_by_table_and_row():
+    assert find_cells() == CELLS
+    assert {cell.table for cell in find_cells(4)} == {4}
+    assert {cell.key for cell in find_cells(rows=["label-free"])} == {
+        f"table2-label-free-{name}" for name in ("msmt17", "market1501", "dukemtmc", "cuhk03")
+    }
+    assert {cell.table for cell in find_cells(rows=["baseline"])} == {1, 2, 4, 6}
 
 
 def test_unknown_tables_and_rows_list_the_known():
     with pytest.raises(InputError, match="1, 2, 3, 4, 6"):
-        find_table(5)
-    with pytest.raises(InputError, match="baseline, denoiserep"):
-        find_rows(find_table(1), ["other"])
+        find_cells(5)
+    with pytest.raises(InputError, match=r"row of table 1 'other'.*baseline, denoiserep"):
+        find_cells(1, ["other"])
+    with pytest.raises(InputError, match=r"unknown row 'other'.*label-free"):
+        find_cells(rows=["other"])

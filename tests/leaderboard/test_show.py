@@ -1,55 +1,139 @@
-"""Paper beside measured: percent, deviations, toys that are called toys, and text that is escaped."""
+"""Paper beside measured: percent, deviations, gains, toys that are called toys, and text that is escaped."""
+
+import json
 
 import pytest
 
-from reid.leaderboard import find_rows, find_table
-from reid.leaderboard.results import read_result
-from reid.leaderboard.show import as_html, as_markdown, lines_of
+from reid.leaderboard import find_cells
+from reid.leaderboard.results import check_places, environment, read_result, read_results
+from reid.leaderboard.show import as_html, as_markdown, as_text, lines_of, notes_of, write_page
 from reid.utils import InputError, write_json
 
-CELL = find_rows(find_table(6), ["denoiserep"])[0].cells["vehicleid"]
+(CELL,) = find_cells(6, ["denoiserep"])
+(TIME,) = [cell for cell in find_cells(4, ["final-only"]) if cell.dataset == "time"]
+(QUOTED,) = [cell for cell in find_cells(3, ["mgn"]) if cell.dataset == "cuhk03"]
+ROW = "denoiserep on VehicleID"
 
 
 def result(**changes):
-    metrics = {"mAP": {"mean": 0.78, "std": 0.011}, "R1": {"mean": 0.7}}
+    metrics = {
+        "mAP": {"mean": 0.78, "std": 0.011},
+        "R1": {"mean": 0.7},
+        "mAP_gain": {"mean": 0.0123, "interval": [-0.001, 0.0204]},
+    }
     plain = {"cell": CELL.key, "metrics": metrics, "toy": False, "protocol": "<b>|x", "differences": ["one"]}
-    return plain | changes
+    return environment() | plain | {"digest": "d"} | changes
 
 
-def test_by_hand_a_line_for_each_metric():
+def test_by_hand_a_line_for_each_metric_and_one_for_the_gain():
     assert lines_of(CELL, result()) == [
-        ["denoiserep", "VehicleID", "mAP", "77.30", "78.00 ± 1.10", "+0.70"],
-        ["denoiserep", "VehicleID", "R1", "70.20", "70.00", "-0.20"],
+        [ROW, "mAP", "77.30", "78.00 ± 1.10", "+0.70"],
+        [ROW, "R1", "70.20", "70.00", "-0.20"],
+        [ROW, "mAP gain", "+0.90", "+1.23 (-0.10 to +2.04)", "+0.33"],
     ]
 
 
-def test_what_was_not_measured_says_so():
-    assert [line[4:] for line in lines_of(CELL, None)] == [["not measured", ""]] * 2
+def test_time_is_told_in_milliseconds_beside_the_papers_seconds_and_its_overhead_in_percent():
+    metrics = {"ms_per_image": {"mean": 2.5}, "overhead": {"mean": 0.1}}
+    name = "final-only on inference time"
+    assert lines_of(TIME, result(metrics=metrics)) == [
+        [name, "seconds", "0.39 s", "2.50 ms/image", ""],
+        [name, "overhead", "+15.00", "+10.00", "-5.00"],
+    ]
+
+
+def test_what_was_not_measured_says_so_and_what_cannot_be_is_told_apart():
+    assert [line[3:] for line in lines_of(CELL, None)] == [["not measured", ""]] * 3
+    assert [line[3:] for line in lines_of(QUOTED, None)] == [["no recipe", ""]] * 2
 
 
 def test_a_toy_is_named_and_has_no_difference_to_the_paper():
-    assert [line[4:] for line in lines_of(CELL, result(toy=True))] == [
+    assert [line[3:] for line in lines_of(CELL, result(toy=True))] == [
         ["78.00 ± 1.10 (toy)", ""],
         ["70.00 (toy)", ""],
+        ["+1.23 (-0.10 to +2.04) (toy)", ""],
     ]
 
 
-def test_both_pages_hold_the_cell_and_escape_its_text():
-    found = {CELL.key: result()}
-    for page in (as_markdown(found), as_html(found)):
+def test_notes_tell_protocol_differences_and_with_what():
+    made = {"versions": {"torch": "2", "timm": "1"}, "finished": "2026-01-01", "commit": "a" * 40}
+    lines = notes_of(result(**made, hardware={"gpus": ["H200"], "cpus": 2}))
+    assert lines == [
+        "protocol: <b>|x",
+        "differs from the paper: one",
+        "measured 2026-01-01 at commit aaaaaaaaaaaa, torch 2, timm 1, H200",
+    ]
+    assert "2 CPU cores" in notes_of(result(hardware={"gpus": [], "cpus": 2}))[-1]
+    assert notes_of({"cell": "x", "missing": ["this", "that"]}) == ["this", "that"]
+
+
+def test_every_page_holds_the_cell_and_pages_escape_its_text():
+    cells, found = [CELL, QUOTED], {CELL.key: result()}
+    assert "  protocol: <b>|x" in as_text(cells, found)
+    for page in (as_markdown(cells, found), as_html(cells, found)):
         assert "78.00 ± 1.10" in page
         assert "<b>" not in page
         assert "&lt;b&gt;" in page
-    assert "&lt;b&gt;\\|x" in as_markdown(found)
+        assert "Table 6" in page
+        assert "Table 3" in page
+        assert "Table 2" not in page
+    assert "&lt;b&gt;\\|x" in as_markdown(cells, found)
 
 
-def test_results_are_read_back_or_refused(tmp_path):
+def test_a_page_has_the_form_of_its_ending(tmp_path):
+    for name, start in (("a.md", "# Paper"), ("b.html", "<!doctype html>"), ("c.HTML", "<!doctype html>")):
+        assert write_page([CELL], {}, tmp_path / name) == f"wrote {tmp_path / name}"
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
+    assert write_page([CELL], {}, None) == as_markdown([CELL], {})
+
+
+def test_results_are_read_back_or_are_not_there(tmp_path):
     assert read_result(tmp_path, CELL.key) is None
     write_json(tmp_path / f"{CELL.key}.json", result())
     assert read_result(tmp_path, CELL.key) == result()
-    write_json(tmp_path / f"{CELL.key}.json", result(cell="another"))
-    with pytest.raises(InputError, match="it is another"):
+    assert read_results(tmp_path, [CELL, QUOTED]) == {CELL.key: result()}
+    with pytest.raises(InputError, match="is no folder"):
+        read_results(tmp_path / "none", [CELL])
+
+
+def broken(**changes):
+    return json.dumps(result(**changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting property"),
+        ("[" * 100_000, "RecursionError|recursion"),
+        ("[]", "must be the result"),
+        (broken(cell="another"), "of another cell"),
+        (broken(differences="one"), "no text"),
+        (broken(differences=[1]), "no text"),
+        (broken(protocol=None), "no text"),
+        (broken(toy="no"), "neither true nor false"),
+        (broken(metrics=[]), "must be the result"),
+        (broken(metrics={"mAP": {}}), "mean"),
+        (broken(metrics={"mAP": {"mean": "x"}}), "no number"),
+        (broken(metrics={"mAP": {"mean": None}}), "no number"),
+        (broken(metrics={"mAP": {"mean": float("nan")}}), "NaN is no finite number"),
+        (broken(metrics={"mAP": {"mean": 10**400}}), "must be the result"),
+        (broken(metrics={"mAP": {"mean": 1, "interval": 3}}), "must be the result"),
+        (broken(versions=[]), "versions"),
+        (json.dumps({"cell": CELL.key, "metrics": {}}), "protocol"),
+    ],
+)
+def test_what_is_no_result_is_refused_by_its_name(tmp_path, text, message):
+    (tmp_path / f"{CELL.key}.json").write_text(text)
+    with pytest.raises(InputError, match=rf"{CELL.key}\.json must be the result of .*: .*; delete it"):
         read_result(tmp_path, CELL.key)
-    (tmp_path / f"{CELL.key}.json").write_text("{")
-    with pytest.raises(InputError, match="delete it"):
+    with pytest.raises(InputError, match=message):
         read_result(tmp_path, CELL.key)
+
+
+def test_figures_that_would_replace_a_cell_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    check_places(tmp_path, tmp_path / "figures.json", [CELL])
+    with pytest.raises(InputError, match="must go to another file"):
+        check_places(tmp_path, tmp_path / f"{CELL.key}.json", [CELL])
+    with pytest.raises(InputError, match="is a file"):
+        check_places(tmp_path / "file", None, [CELL])

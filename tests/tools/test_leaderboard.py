@@ -1,10 +1,12 @@
 """The leaderboard on the command line: whole tables on drawn people, and what is missing by name."""
 
 import json
+import shutil
 
 import pytest
 from scripts import load_script, run_script
 
+from reid.data import write_synthetic
 from reid.leaderboard import TABLES, recipe_of
 
 
@@ -33,12 +35,39 @@ def test_what_is_missing_is_named_with_where_to_get_it(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_list_and_show_without_results(run, tmp_path):
-    code, out, _ = run("list")
+def test_list_tells_every_cell_its_recipe_and_what_is_on_disk(run, tmp_path):
+    write_synthetic("vehicleid", tmp_path / "data" / "VehicleID_V1.0", num_train_ids=2, num_test_ids=4)
+    (tmp_path / "w" / "deep").mkdir(parents=True)
+    (tmp_path / "w" / "deep" / "resnet50_imagenet.pth").touch()
+    code, out, _ = run("list", "--data", "data", "--weights", "w", "--json", "cells.json")
     assert code == 0
-    assert all(cell.key in out for number in TABLES for cell in cells(number))
-    assert run("show", "--out", tmp_path / "page.html")[0] == 0
-    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    lines = [[part.strip() for part in line.strip("|").split("|")] for line in out.splitlines()[2:]]
+    known = [cell for number in TABLES for cell in cells(number)]
+    assert [line[:3] for line in lines] == [[cell.row, str(cell.table), cell.dataset] for cell in known]
+    assert lines[0][3:] == ["mAP 66.30", "vit_small_msmt, baseline", "no vit_small_cfs_lup.pth, MSMT17_V1"]
+    assert lines[-1][3:] == ["mAP 77.30 R1 70.20", "resnet50_vehicleid, alternating", "all"]
+    told = json.loads((tmp_path / "cells.json").read_text())
+    assert [cell["cell"] for cell in told] == [cell.key for cell in known]
+    assert told[-1]["recipe"]["config"] == "resnet50_vehicleid.yml"
+
+
+def test_show_of_nothing_is_the_papers_tables(run, tmp_path):
+    (tmp_path / "results").mkdir()
+    assert run("show", "--out", "page.html")[:2] == (0, "wrote page.html\n")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert all(f"Table {number}" in page for number in TABLES)
+
+
+def test_what_the_words_make_impossible_is_found_before_anything_is_trained(run, tmp_path):
+    (tmp_path / "r" / "table1-baseline-msmt17.json").mkdir(parents=True)
+    code, _, err = run("run", "--table", "1", "--toy", "--results", "r")
+    assert (code, "Is a directory" in err) == (2, True)
+    for words in (("SOLVER.SEED", 2**63 - 1, "--seeds", "2"), ("MODEL.DEVICE", "tpu")):
+        code, _, err = run("run", "--table", "1", "--toy", "--results", "s", *words)
+        assert code == 2
+        assert words[0] in err or "tpu" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +79,13 @@ def test_list_and_show_without_results(run, tmp_path):
         (("run", "--table", "1", "--toy", "SOLVER.BASE_LRR", "1"), "did you mean SOLVER.BASE_LR?"),
         (("run", "--table", "1", "SOLVER.BASE_LR"), "KEY VALUE pairs"),
         (("walk",), "invalid choice"),
+        ((), "required: action"),
+        (("show", "--results", "none"), "none is no folder"),
+        (("show", "--out", "page.pdf"), "must end in .md or .html"),
+        (("list", "--seeds", "3"), "unrecognized arguments"),
+        (("list", "--row", "none"), "unknown row 'none'"),
+        (("run", "--table", "1", "--toy", "DATASETS.ROOT_DIR", "x"), "name the data root by --data"),
+        (("run", "--table", "1", "--json", "results/table1-baseline-msmt17.json"), "must go to another file"),
         (("run", "--table", "one"), "invalid int"),
     ],
 )
@@ -75,7 +111,25 @@ def test_a_toy_table_is_measured_kept_and_shown(run, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text()) == first, "a finished cell is taken as it is"
     code, out, _ = run("show", "--results", "r")
     assert code == 0
-    assert out.count("(toy)") == 2
+    assert out.count("(toy)") == 3, "two cells, and the gain of one over the other"
+    assert "Table 1" in out
+    assert "Table 2" not in out
+    assert "not measured" not in out
+    code, out, _ = run(
+        "show", "--results", "r", "--table", "1", "--row", "denoiserep", "--json", "shown.json"
+    )
+    assert (code, out.count("(toy)"), "baseline on" in out) == (0, 2, False)
+    assert list(json.loads((tmp_path / "shown.json").read_text())) == ["table1-denoiserep-msmt17"]
+
+
+def test_a_model_of_another_run_is_refused_by_the_folder_to_delete(run, tmp_path):
+    assert run("run", "--table", "1", "--toy", "--results", "r")[0] == 0
+    (denoised,) = (tmp_path / "r" / "runs").rglob("denoised.pth")
+    (baseline,) = (tmp_path / "r" / "runs").glob("*baseline*/*/baseline.pth")
+    shutil.copy(baseline, denoised)
+    code, out, _ = run("run", "--table", "1", "--toy", "--results", "r", "--again")
+    assert code == 1
+    assert f"delete {denoised.parent.relative_to(tmp_path)}" in out
 
 
 @pytest.mark.slow
@@ -92,7 +146,7 @@ def check(out, folder, number):
         path = folder / f"{cell.key}.json"
         recipe = recipe_of(cell)
         if recipe is None:
-            assert f"{cell.key}: no recipe here" in out
+            assert f"{cell.key}\n  no recipe here" in out
             assert not path.exists()
             continue
         found = json.loads(path.read_text())

@@ -1,6 +1,7 @@
 """Exit codes, one line on stderr, and the words of a command line."""
 
 import io
+import subprocess
 import sys
 
 import pytest
@@ -179,3 +180,17 @@ def test_values_of_other_options_that_look_like_keys_stay_theirs():
         "--steps",
         "1",
     ]
+
+
+def test_a_reader_who_leaves_ends_the_tool_silently():
+    """As ``head`` does: neither a traceback nor a message, and the exit code that a shell gives."""
+    program = (
+        "import sys; from reid.utils.cli import run_tool\n"
+        "def main(words):\n    for n in range(100000): print(n)\n"
+        "sys.exit(run_tool(main))"
+    )
+    words = [sys.executable, "-c", program]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
+        assert tool.stdout.readline() == b"0\n"
+        tool.stdout.close()
+        assert (tool.wait(), tool.stderr.read()) == (141, b"")
