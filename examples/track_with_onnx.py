@@ -13,6 +13,23 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+def load(path: str) -> Any:
+    """A session of a model that takes raw pixels; this example normalises none."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no other class
+        first = str(error).strip().splitlines()[0]
+        raise SystemExit(f"{path} must be an ONNX file that can be read: {first}") from error
+    told = session.get_modelmeta().custom_metadata_map.get("input")
+    if told != "RGB 0..255":
+        raise SystemExit(
+            f"{path} takes {told or 'unknown input'}: export with --with-preprocessing for this example"
+        )
+    return session
+
+
 def crop(frame: Array, box: Array, size: tuple[int, int]) -> Array:
     """The pixels of a box (x, y, w, h) of a frame (H, W, 3) as (3, *size) float32, nearest neighbour."""
     x, y, width, height = box
@@ -42,9 +59,7 @@ def match(old: Array, new: Array) -> list[tuple[int, int]]:
 
 def main(model: str) -> None:
     """Draw three people that change places, and tell who is who."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = load(model)
     colours = np.array([[220, 40, 40], [40, 200, 60], [50, 60, 230]])
     boxes = np.array([[10, 10, 32, 64], [60, 10, 32, 64], [110, 10, 32, 64]])
     features = []
@@ -59,4 +74,6 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python examples/track_with_onnx.py MODEL.onnx")
     main(sys.argv[1])

@@ -29,18 +29,20 @@ def main(words: Sequence[str]) -> None:
     add("--images", metavar="DIR|CSV", help="images to compare on; default: drawn ones")
     add("--tolerance", metavar="T", type=float, default=1e-4, help="largest relative difference; 1e-4")
     args = parser.parse_args(words)
-    inputs = (args.weights, Path(args.images)) if args.images else (args.weights,)
+    inputs = (args.weights, Path(args.images)) if args.images is not None else (args.weights,)
     check_output(args.out, *inputs)
     form = pick_format(args.out, args.format)
+    settings = Settings(form, args.keys, args.with_preprocessing, args.tolerance)
     model, header = load_any(args.weights)
     images = _images(args.images, header.preprocessing, args.with_preprocessing)
-    settings = Settings(form, args.keys, args.with_preprocessing, args.tolerance)
     difference = export_model(model, header.preprocessing, args.out, images, settings)
     if model.spec.side or model.spec.site:
         print("cameras: the features that were compared are those of no camera, the mean over all")
     if form == "plain":
+        is_resnet = "resnet" in model.spec.name
         held = "backbone, necks and classifiers" if args.keys == "transreid" else "the backbone alone"
-        print(f"holds: {held}; last stride {model.spec.last_stride} (ResNets) is not told by the keys")
+        told = f"; the keys do not tell its last stride, {model.spec.last_stride}" if is_resnet else ""
+        print(f"holds: {held}{told}")
     source = args.images or "drawn images"
     print(f"largest difference on {source}: {difference.absolute:.1e}, relative {difference.relative:.1e}")
     print(f"wrote {args.out} ({form})")

@@ -166,10 +166,10 @@ def choose_camera_noise(
 ) -> Choice:
     """Fit every setting on one half, judge it on the other, and fit the chosen one on all images.
 
-    The usual values, k = 2 and r = 3, are kept unless others are better by more than a standard error. With
-    fewer than 40 images to judge by the usual setting, with one mean, is taken unjudged: it lost nothing in
-    any set that was tried. With fewer than 10 pairs nothing is taken. Of many images 10,000 are looked at,
-    whole groups that pairs connect.
+    The usual values, k = 2, r = 3 and one mean, are kept unless others are better by more than a standard
+    error. With fewer than 40 images to judge by they are taken unjudged: they lost nothing in any set that
+    was tried. With fewer than 10 pairs nothing is taken. Of many images 10,000 are looked at, whole groups
+    that pairs connect.
 
     Args:
         features: (N, D) embeddings of any scale.
@@ -203,7 +203,9 @@ def choose_camera_noise(
 
 
 def pick(candidates: Sequence[Candidate], *, always: bool = False) -> Setting | None:
-    """The usual k and r, unless others are better by a standard error; None where nothing is gained.
+    """The usual k and r with one mean, unless others are better by a standard error; None where none gains.
+
+    A mean per camera asks more of who uses the model, every image's camera, so a draw is no reason for it.
 
     Args:
         candidates: At least one.
@@ -216,7 +218,7 @@ def pick(candidates: Sequence[Candidate], *, always: bool = False) -> Setting | 
     best = max(candidates, key=gain)
     near = [c for c in candidates if gain(c) >= gain(best) - best.judgement.error]
     usual = [c for c in near if (c.setting.k, c.setting.shrinkage) == USUAL]
-    chosen = max(usual or [best], key=gain)
+    chosen = min(usual, key=lambda c: c.setting.mean_per_camera) if usual else best
     return chosen.setting if always or chosen.judgement.is_better else None
 
 

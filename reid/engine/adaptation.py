@@ -45,7 +45,9 @@ def choice_lines(choice: Choice, pairs: str, num_images: int, num_cameras: int) 
         head = ["setting", "ways back before", "after", "standard error", "held-out images", ""]
         lines += [WAYS_BACK, format_table(head, rows)]
         if len(rows) > 1 and any((c.setting.k, c.setting.shrinkage) == USUAL for c in choice.candidates):
-            rule = f"k = {USUAL[0]}, r = {USUAL[1]:g} is kept unless another is better by more than a"
+            rule = (
+                f"k = {USUAL[0]}, r = {USUAL[1]:g}, one mean is kept unless another is better by more than a"
+            )
             lines.append(f"{rule} standard error")
     if choice.denoiser is None or choice.setting is None:
         judged = "no setting leads more ways back by more than a standard error"

@@ -44,6 +44,8 @@ def read_image_list(images: str, root: Path, split: str = "all", trial: int | No
     Raises:
         InputError: If there are no such images, the folder has splits asked for, or a trial must be named.
     """
+    if not images:
+        raise InputError("the images must be named: a list, a data set or a folder, got an empty text")
     if split not in SPLITS:
         raise InputError(unknown_choice("split", split, SPLITS))
     if trial is not None and split not in ("query", "gallery"):

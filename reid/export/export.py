@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from reid.utils import InputError, unknown_choice, write_atomically
 FORMATS = ("plain", "onnx", "torchscript", "torch_export")
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch_export", ".ts": "torchscript", ".torchscript": "torchscript"}
 BATCHES = (1, 2, 5)
+# What the exporters of torch and onnxscript raise; writing a file raises OSError.
+EXPORTER_FAULTS = (RuntimeError, ValueError, TypeError)
 SIDE_TABLE = "base.sie_embed"
 Call = Callable[[Tensor], Tensor]
 
@@ -37,12 +40,19 @@ class Settings:
         keys: Of a plain file.
         with_preprocessing: Whether images come as RGB 0..255 of the model's size and are normalised inside.
         tolerance: Largest difference to the model, over the length of a feature.
+
+    Raises:
+        InputError: If the tolerance is negative or not finite.
     """
 
     format: str
     keys: str = "timm"
     with_preprocessing: bool = False
     tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance < math.inf:
+            raise InputError(f"the tolerance must be a finite number of at least 0, got {self.tolerance:g}")
 
 
 @dataclass(frozen=True)
@@ -133,8 +143,15 @@ def _write(
         with _quiet():
             return writers[settings.format](network, path, example, metadata)
     except ModuleNotFoundError as error:
+        package = str(error.name).split(".")[0]
         raise InputError(
-            f'{settings.format} needs the package {error.name}: pip install "denoisereid[onnx]"'
+            f'{settings.format} needs the package {package}: pip install "denoisereid[onnx]"'
+        ) from error
+    except EXPORTER_FAULTS as error:
+        words = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(
+            f"{settings.format} must be able to express {network.model.spec.name}, its exporter failed: "
+            f"{words}; try another format"
         ) from error
 
 
@@ -142,13 +159,13 @@ def _write_plain(model: ReIDModel, path: Path, keys: str) -> Call:
     names = plain_keys(model, keys)
     state = model.state_dict()
     tensors = {
-        new: state[old].unsqueeze(1) if new == SIDE_TABLE else state[old] for old, new in names.items()
+        new: state[old].unsqueeze(1) if new == SIDE_TABLE else state[old] for new, old in names.items()
     }
     with path.open("wb") as file:
         torch.save(tensors, file)
     read = torch.load(path, weights_only=True)
     again = copy.deepcopy(model)
-    own = {old: read[new].squeeze(1) if new == SIDE_TABLE else read[new] for old, new in names.items()}
+    own = {old: read[new].squeeze(1) if new == SIDE_TABLE else read[new] for new, old in names.items()}
     again.load_state_dict(own, strict=False)
     return again.embed
 

@@ -20,20 +20,21 @@ class ExportNetwork(nn.Module):
             they come prepared.
     """
 
-    mean: Tensor
-    std: Tensor
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(self, model: ReIDModel, scale: tuple[Sequence[float], Sequence[float]] | None) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         self.is_raw = scale is not None
         mean, std = scale or ((0.0,) * 3, (1.0,) * 3)
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+        # By names of their own: torch calls results after operations, and "mean" is one of them.
+        self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(std)[:, None, None], persistent=False)
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images to features."""
         if self.is_raw:
-            images = (images / 255 - self.mean) / self.std
+            images = (images / 255 - self.pixel_mean) / self.pixel_std
         return self.model.embed(images)

@@ -14,9 +14,11 @@ TIMM_NAMES = (*VISION_TRANSFORMERS, *DEPTHS, "resnet10", "resnet14", *SWINS)
 
 
 def plain_keys(model: ReIDModel, keys: str) -> dict[str, str]:
-    """The file's key for each of the model's keys that the file holds.
+    """The model's key for each key of the file.
 
-    ``timm`` and ``torchvision`` hold the backbone alone; ``transreid`` also necks and classifiers.
+    ``timm`` and ``torchvision`` hold the backbone alone; ``transreid`` also necks and classifiers, and with
+    jigsaw branches the last block and norm twice: TransReID's own network keeps them beside its branches,
+    which begin as their copies, and never reads them.
 
     Raises:
         InputError: If these keys are unknown, or cannot express the model.
@@ -34,8 +36,9 @@ def plain_keys(model: ReIDModel, keys: str) -> dict[str, str]:
         )
     own = list(model.state_dict())
     if keys != "transreid":
-        return {key: key.removeprefix("backbone.") for key in own if key.startswith("backbone.")}
-    return {key: _transreid_key(key) for key in own}
+        return {key.removeprefix("backbone."): key for key in own if key.startswith("backbone.")}
+    named = {_transreid_key(key): key for key in own}
+    return named | (_unread(named) if model.spec.jigsaw else {})
 
 
 def _lost(model: ReIDModel, keys: str) -> list[str]:
@@ -55,6 +58,18 @@ def _lost(model: ReIDModel, keys: str) -> list[str]:
         "a stem of convolutions": is_alone and spec.conv_stem,
     }
     return [name for name, is_there in parts.items() if is_there]
+
+
+def _unread(named: dict[str, str]) -> dict[str, str]:
+    """Keys of the last block and norm that are the first branch's."""
+    depth = 1 + max(int(key.split(".")[2]) for key in named if key.startswith("base.blocks."))
+    places = {"b1.0.": f"base.blocks.{depth}.", "b1.1.": "base.norm."}
+    return {
+        new + key.removeprefix(old): own
+        for old, new in places.items()
+        for key, own in named.items()
+        if key.startswith(old)
+    }
 
 
 def _transreid_key(key: str) -> str:

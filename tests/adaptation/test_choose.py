@@ -134,9 +134,13 @@ def test_the_usual_k_and_r_are_kept_unless_others_are_better_by_an_error():
     assert pick([usual, candidate(Setting(3, 1.0), 0.2, error=0.15)]) == USUAL
 
 
-def test_of_the_usual_settings_the_better_mean_is_taken():
-    per_camera = candidate(Setting(mean_per_camera=True), 0.104)
-    assert pick([candidate(USUAL, 0.1), candidate(Setting(2, 1.0), 0.105), per_camera]) == per_camera.setting
+def test_a_mean_per_camera_is_taken_where_it_is_better_by_an_error():
+    for gain, expected in ((0.104, False), (0.109, False), (0.111, True)):
+        per_camera = candidate(Setting(mean_per_camera=True), gain)
+        assert pick([candidate(USUAL, 0.1), per_camera]).mean_per_camera == expected
+    # With the usual k and r, though another k or r with one mean is as good.
+    per_camera = candidate(Setting(mean_per_camera=True), 0.111)
+    assert pick([candidate(USUAL, 0.1), candidate(Setting(2, 1.0), 0.112), per_camera]) == per_camera.setting
 
 
 def test_nothing_is_picked_where_nothing_is_gained_by_an_error():

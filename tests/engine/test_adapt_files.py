@@ -63,7 +63,7 @@ def test_what_was_done_in_words_and_for_machines(files, tmp_path):
     assert "chosen without labels: k = " in text
     (marked,) = [line for line in text.splitlines() if "<- chosen" in line]
     assert marked.lstrip("| ").startswith(found.choice.setting.describe())
-    assert "k = 2, r = 3 is kept unless another is better by more than a standard error" in text
+    assert "k = 2, r = 3, one mean is kept unless another is better by more than a standard error" in text
     assert text.index("ways back: from") < text.index("ways back before")
     assert f"wrote {tmp_path / 'd.npz'}\nwrote {tmp_path / 'q.npz'}" in text
     figures = json.loads(json.dumps(found.as_dict()))

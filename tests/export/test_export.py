@@ -1,6 +1,7 @@
 """A file computes what the model computes, in any batch, or is not written."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from reid.models import (
 from reid.models.formats import convert, detect_in
 from reid.utils import InputError
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 SIZE = (64, 32)
 PREPARED = Preprocessing(SIZE, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 REAL = SHARED / "weights" / "osnet_x0_25_market1501.pth"
@@ -137,14 +139,12 @@ def test_transreid_keys_are_those_of_its_files():
 
     with torch.device("meta"):
         spec = ModelSpec("vit_base", (256, 128), 1041)
-        keys = set(plain_keys(ReIDModel(spec), "transreid").values())
+        keys = set(plain_keys(ReIDModel(spec), "transreid"))
         jigsaw = replace(spec, side=SideSpec(tuple(range(15))), jigsaw=JigsawSpec(), patch_stride=(12, 12))
-        parts = set(plain_keys(ReIDModel(jigsaw), "transreid").values())
+        parts = set(plain_keys(ReIDModel(jigsaw), "transreid"))
     assert keys == {key for key in listing("transreid_vit_base_msmt17") if not key.startswith("base.fc.")}
     expected = listing("transreid_vit_base_jpm_sie_stride12_msmt17")
-    # Its code keeps the last block, which both branches replace, and never reads it.
-    unread = ("base.fc.", "base.blocks.11.", "base.norm.")
-    assert parts == {key for key in expected if not key.startswith(unread)}
+    assert parts == {key for key in expected if not key.startswith("base.fc.")}
 
 
 @pytest.mark.parametrize(
@@ -164,11 +164,69 @@ def test_what_keys_cannot_express_is_refused(tmp_path, options, keys, needle):
     assert not list(tmp_path.iterdir())
 
 
-def test_above_the_tolerance_nothing_is_written(tmp_path):
+@pytest.mark.parametrize(("off", "told"), [(1e-2, "differ by 1.0e-02"), (float("nan"), "differ by nan")])
+def test_above_the_tolerance_nothing_is_written(tmp_path, monkeypatch, off, told):
     (tmp_path / "a.ts").write_text("older")
-    with pytest.raises(InputError, match="differ by at most"):
-        export(build(), tmp_path / "a.ts", "torchscript", tolerance=-1)
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
+    model = build()
+    monkeypatch.setattr(torch.jit, "load", lambda file: lambda batch: model.embed(batch) * (1 + off))
+    with pytest.raises(InputError, match=f"differ by at most.*{told}"):
+        export(model, tmp_path / "a.ts", "torchscript", tolerance=1e-3)
+    assert (tmp_path / "a.ts").read_text() == "older"
+
+
+@pytest.mark.parametrize("tolerance", [-1e-9, float("nan"), float("inf")])
+def test_a_tolerance_that_compares_nothing_is_refused(tolerance):
+    with pytest.raises(InputError, match="a finite number of at least 0"):
+        Settings("onnx", tolerance=tolerance)
+
+
+def test_preprocessing_and_side_information_go_into_one_onnx_file(tmp_path):
+    pytest.importorskip("onnxruntime")
+    model = build(side=SideSpec((0, 1)))
+    settings = Settings("onnx", with_preprocessing=True)
+    assert export_model(model, PREPARED, tmp_path / "a.onnx", images() * 255, settings).relative < 1e-4
+
+
+def test_an_exporter_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+
+    def fail(*args, **options):
+        raise ValueError("no such operation\nand more")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(InputError, match="express vit_micro, its exporter failed: no such operation; try"):
+        export(build(), tmp_path / "a.onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+def test_without_a_package_of_onnx_it_says_what_to_install(tmp_path, monkeypatch, package):
+    pytest.importorskip("onnxruntime")
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        InputError, match=rf"onnx needs the package {package}: pip install .denoisereid\[onnx\]"
+    ):
+        export(build(), tmp_path / "a.onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"side": SideSpec((0, 1, 2)), "jigsaw": JigsawSpec(), "patch_stride": (12, 12)}],
+    ids=["plain", "cameras and jigsaw"],
+)
+def test_transreid_keys_come_back_from_the_file(tmp_path, options):
+    """Denoised, fused, written with TransReID's keys, read as any file of TransReID: the same features."""
+    torch.manual_seed(0)
+    size, photos = (256, 128), images(2, (256, 128))
+    model = denoised(ReIDModel(ModelSpec("vit_base", size, 3, **options)).eval(), ("mlp",))
+    prepared = replace(PREPARED, size=size)
+    export_model(model, prepared, tmp_path / "vit_base_msmt17.pth", photos, Settings("plain", "transreid"))
+    again = load_model(tmp_path / "vit_base_msmt17.pth")
+    torch.testing.assert_close(again.embed(photos), model.embed(photos), atol=1e-4, rtol=1e-4)
 
 
 def test_the_suffix_tells_the_format(tmp_path):

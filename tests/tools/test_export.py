@@ -46,11 +46,30 @@ def test_the_example_tells_who_is_who(run, weights, tmp_path, monkeypatch, capsy
     assert [line.split()[8] for line in lines] == ["1", "2", "0"]
 
 
+def test_the_example_refuses_what_it_cannot_use_in_one_line(run, weights, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "demo.onnx"
+    assert run("--weights", weights, "--out", out)[0] == 0
+    (tmp_path / "other.onnx").write_bytes(b"other")
+    for words, message in (
+        ([], "usage: "),
+        ([str(out)], "--with-preprocessing"),
+        ([str(tmp_path / "none.onnx")], "must be an ONNX file that can be read"),
+        ([str(tmp_path / "other.onnx")], "must be an ONNX file that can be read"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["track_with_onnx.py", *words])
+        with pytest.raises(SystemExit, match=message) as leave:
+            runpy.run_path(str(ROOT / "examples" / "track_with_onnx.py"), run_name="__main__")
+        assert "\n" not in str(leave.value)
+
+
 @pytest.mark.parametrize(
     ("words", "needle"),
     [
         (["--format", "tensorrt"], "invalid choice: 'tensorrt'"),
-        (["--format", "torchscript", "--tolerance", "-1"], "nothing was written"),
+        (["--format", "torchscript", "--tolerance", "-1"], "a finite number of at least 0, got -1"),
+        (["--format", "torchscript", "--tolerance", "nan"], "a finite number of at least 0, got nan"),
+        (["--format", "torchscript", "--images", ""], "images must be named"),
         (["--keys", "torchvision", "--format", "plain"], "torchvision keys cannot express"),
         ([], "--format must be one of"),
     ],
