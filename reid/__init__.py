@@ -5,15 +5,25 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Gallery", "__version__", "embed", "embed_boxes", "load_model", "search"]
-
 _HOMES = {
     "Gallery": "reid.retrieval",
+    "InputError": "reid.utils",
     "embed": "reid.retrieval",
     "embed_boxes": "reid.retrieval",
+    "find_images": "reid.retrieval",
     "load_model": "reid.models",
     "search": "reid.retrieval",
 }
+__all__ = [
+    "Gallery",
+    "InputError",
+    "__version__",
+    "embed",
+    "embed_boxes",
+    "find_images",
+    "load_model",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,3 +31,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'reid' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

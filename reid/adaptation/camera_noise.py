@@ -52,21 +52,24 @@ class CameraNoiseDenoiser:
 
         Args:
             features: (N, D) as the model gives them; of any scale where ``length`` is None.
-            camids: (N,) cameras, below 0 where unknown; None where none is known. A feature of unknown camera
-                goes through ``without_cameras`` where there is one; a camera that is known but was not seen
-                when fitting takes the overall mean.
+            camids: (N,) cameras, whole numbers, below 0 where unknown; None where none is known. A feature of
+                unknown camera goes through ``without_cameras`` where there is one; a camera that is known but
+                was not seen when fitting takes the overall mean.
 
         Returns:
             (N, D) float32 of unit length; zero where a feature is the mean itself.
 
         Raises:
-            InputError: If the width or the number of cameras is another one, a value is not finite, or a
-                feature is zero.
+            InputError: If the width or the number of cameras is another one, a camera is no whole number, a
+                value is not finite, or a feature is zero.
         """
+        features, camids = np.asarray(features), None if camids is None else np.asarray(camids)
         if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise InputError(f"features must be (N, {len(self.mean)}), got {features.shape}")
-        if camids is not None and len(camids) != len(features):
-            raise InputError(f"each of {len(features)} features needs a camera, got {len(camids)} cameras")
+        if camids is not None:
+            _check_camids(camids, len(features))
+        if not len(features):
+            return np.empty(features.shape, np.float32)
         if self.without_cameras is None:
             return self._map(features, camids)
         if camids is None or (camids < 0).all():
@@ -90,6 +93,14 @@ class CameraNoiseDenoiser:
             lengths = np.linalg.norm(mapped.astype(np.float64), axis=1, keepdims=True)
             denoised[rows] = mapped / lengths.clip(min=np.finfo(np.float32).tiny)
         return denoised
+
+
+def _check_camids(camids: NDArray[Any], count: int) -> None:
+    if camids.shape != (count,):
+        given = f"{len(camids)} cameras" if camids.ndim == 1 else f"cameras of shape {camids.shape}"
+        raise InputError(f"each of {count} features needs a camera, got {given}")
+    if count and camids.dtype.kind not in "iu":
+        raise InputError(f"cameras must be whole numbers, got {camids.dtype}; -1 is an unknown one")
 
 
 def fit_camera_noise(

@@ -14,6 +14,7 @@ from reid.utils import UNREADABLE, InputError, write_atomically
 
 KIND = "reid.adaptation denoiser 1"
 INTEGER = np.dtype(np.int64)
+LARGEST = 1e30
 ONE_MEAN = "one_mean_"  # begins the names of the map for features without cameras
 
 
@@ -72,6 +73,11 @@ def _read_both(columns: dict[str, NDArray[Any]]) -> CameraNoiseDenoiser:
     return replace(denoiser, without_cameras=alone)
 
 
+def _is_length(length: float) -> bool:
+    """Whether features can be divided by it; NaN stands for none."""
+    return bool(np.isnan(length)) or 1 / LARGEST <= length <= LARGEST
+
+
 def _read(found: dict[str, NDArray[np.generic]]) -> CameraNoiseDenoiser:
     arrays = [found[name] for name in ("weight", "mean", "camera_means", "noise_spectrum")]
     cameras, num_pairs, length = found["cameras"], found["num_pairs"], float(found["length"])
@@ -81,10 +87,12 @@ def _read(found: dict[str, NDArray[np.generic]]) -> CameraNoiseDenoiser:
     shapes = (weight.shape, spectrum.shape, means.shape[1:])
     if shapes != (2 * mean.shape, mean.shape, mean.shape) or mean.ndim != 1 or len(mean) == 0:
         raise ValueError("shapes")
-    if not all(np.isfinite(array).all() for array in arrays) or length <= 0 or np.isinf(length):
+    # Features are float32: what that cannot hold would make them NaN.
+    if not all((np.abs(array) <= LARGEST).all() for array in arrays) or not _is_length(length):
         raise ValueError("numbers")
     if not np.allclose(weight, weight.T, rtol=0, atol=1e-9 * np.abs(weight).max()) or int(num_pairs) < 1:
         raise ValueError("map")
+    np.linalg.cholesky(weight)  # raises where it is not positive definite
     numbers = [int(camera) for camera in cameras]
     if len(set(numbers)) < len(numbers) or min(numbers, default=0) < 0:
         raise ValueError("cameras")

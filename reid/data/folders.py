@@ -15,7 +15,8 @@ from reid.utils import InputError
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # of the data sets
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".webp", ".tif", ".tiff")  # of folders of one's own
 SEE = "see datasets/README.md for the expected folders"
 
 
@@ -102,8 +103,9 @@ def image_names(folder: Path, title: str) -> list[str]:
 def images_below(folder: Path) -> list[str]:
     """The sorted paths, relative to ``folder``, of the images in it and in all folders below.
 
-    Other files, and hidden files and folders, are left out; the log says how many others there are. Folders
-    behind symbolic links are not entered: links could go in a circle.
+    Images end in one of ``PICTURE_SUFFIXES``, in either case. Other files, and hidden files and folders, are
+    left out; the log says how many others there are. Folders behind symbolic links are not entered: links
+    could go in a circle.
 
     Raises:
         InputError: If there is no image.
@@ -113,14 +115,16 @@ def images_below(folder: Path) -> list[str]:
     for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if name[0] != "."]
         shown = [name for name in names if name[0] != "."]
-        images = [name for name in shown if name.lower().endswith(IMAGE_SUFFIXES)]
+        images = [name for name in shown if name.lower().endswith(PICTURE_SUFFIXES)]
         num_others += len(shown) - len(images)
         found += [Path(place, name).relative_to(folder).as_posix() for name in images]
     if not found:
-        raise InputError(f"a folder of images must hold {', '.join(IMAGE_SUFFIXES)} files, {folder} has none")
+        raise InputError(
+            f"a folder of images must hold {', '.join(PICTURE_SUFFIXES)} files, {folder} has none"
+        )
     if num_others:
         logger.info(
-            "%d files in %s are no %s and are left out", num_others, folder, ", ".join(IMAGE_SUFFIXES)
+            "%d files in %s are no %s and are left out", num_others, folder, ", ".join(PICTURE_SUFFIXES)
         )
     return sorted(found)
 

@@ -2,7 +2,8 @@
 
 Pillow decodes unless OpenCV is asked for, because the field's features were made with it: the pixels are
 those of its ``convert("RGB")``. The orientation that a camera notes in EXIF is not applied, grey levels are
-repeated, and transparency is dropped, as all of TransReID, fast-reid and torchreid do.
+repeated, and transparency is dropped, as all of TransReID, fast-reid and torchreid do. Of 16 bits the upper 8
+are taken, where ``convert`` would make all but the darkest pixels white.
 
 OpenCV decodes RGB and grey images of 8 bits. It is faster, but Pillow's antialiased resize needs its image
 back, and with that copy 1 % to 9 % of an image's time are left of the gain (``benchmarks/read_images.py``).
@@ -49,7 +50,7 @@ def read_image(path: Path, decoder: Decoder = "pillow") -> Image.Image:
         decoder: ``pillow``, or ``opencv`` where it follows the same rules: RGB and grey images of 8 bits.
 
     Raises:
-        ImageError: If it is missing, no regular file, empty, cut short or not an image.
+        ImageError: If it is missing, no regular file, empty, cut short, not an image, or of 32 bits a number.
     """
     return decode_image(read_bytes(path), path, decoder)
 
@@ -79,7 +80,7 @@ def decode_image(data: bytes, path: Path, decoder: Decoder = "pillow") -> Image.
     """Decode the content of the image file ``path`` completely, as RGB; see :func:`read_image`.
 
     Raises:
-        ImageError: If it is cut short or not an image.
+        ImageError: If it is cut short, not an image, or of 32 bits a number.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -90,12 +91,23 @@ def decode_image(data: bytes, path: Path, decoder: Decoder = "pillow") -> Image.
                 # What OpenCV cannot decode, Pillow decodes or says what is wrong with.
             image.load()
             # Most images are RGB already, and convert would copy them.
-            return image if image.mode == "RGB" else image.convert("RGB")
+            return image if image.mode == "RGB" else _of_eight_bits(image, path).convert("RGB")
     except Image.UnidentifiedImageError as error:
         raise _unreadable(path, "its content is no known image format") from error
     # What Pillow's decoders raise on damaged files, depending on the format and the place of the damage.
     except DAMAGED as error:
         raise _unreadable(path, " ".join(str(error).split())) from error
+
+
+def _of_eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """The image itself, or the upper 8 bits of one of 16, which Pillow opens as one of 32 where it is old."""
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise _unreadable(
+            path, f"its numbers are of 32 bits (mode {image.mode}), and it does not tell its white"
+        )
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
 
 
 def _unreadable(path: Path, reason: str) -> ImageError:

@@ -111,7 +111,13 @@ def _optimum(name: str, denoiser: Denoiser, moments: Moments) -> tuple[Tensor, T
     signal = p * moments.covariance
     _check_rounding(name, signal, 1 - p)
     matrix = signal + outer * torch.outer(mean, mean) + (1 - p) * identity
-    weight = k * torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if info.item() or not factor.isfinite().all():
+        raise ValueError(
+            f"{name}: the statistics' mean or covariance is too large for float64 beside the noise of"
+            f" {1 - p:.1e}; scale the features down, or gather them anew"
+        )
+    weight = k * torch.cholesky_inverse(factor)
     return weight, -q * weight @ mean
 
 

@@ -4,7 +4,7 @@ import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -61,13 +61,20 @@ def load_statistics(path: str | Path, of: str | None = None) -> dict[str, Moment
 
 
 def _read(path: str | Path) -> tuple[str, dict[str, Moments]]:
+    # Opened here, so that an OSError below is one of a damaged archive, whose places lie nowhere.
+    with Path(path).open("rb") as file:
+        return _content(file, path)
+
+
+def _content(file: BinaryIO, path: str | Path) -> tuple[str, dict[str, Moments]]:
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        content = torch.load(file, weights_only=True, map_location="cpu")
         of, layers = content["of"], content["layers"]
         if content["kind"] == KIND and isinstance(of, str) and content["digest"] == _digest(of, layers):
             return of, {name: _moments(**parts) for name, parts in layers.items()}
     # What torch raises on damaged files, and what comes of a file of another shape.
     except (
+        OSError,
         pickle.UnpicklingError,
         RuntimeError,
         EOFError,

@@ -2,7 +2,7 @@
 
 from reid.retrieval.boxes import embed_boxes
 from reid.retrieval.gallery import Gallery
-from reid.retrieval.images import embed
+from reid.retrieval.images import embed, find_images
 from reid.retrieval.search import search
 
-__all__ = ["Gallery", "embed", "embed_boxes", "search"]
+__all__ = ["Gallery", "embed", "embed_boxes", "find_images", "search"]

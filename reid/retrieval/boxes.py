@@ -46,7 +46,12 @@ def embed_boxes(
         InputError: If the frame is no image, the boxes no table of four columns, or one of them is not
             finite or holds nothing of the frame; its row is named.
     """
-    pixels = np.asarray(frame.convert("RGB") if isinstance(frame, Image.Image) else frame)
+    pixels = frame.convert("RGB") if isinstance(frame, Image.Image) else frame
+    if not isinstance(pixels, np.ndarray | Image.Image):
+        raise InputError(
+            f"a frame must be an array (H, W, 3) uint8 or a PIL image, got {type(frame).__name__}; open it"
+        )
+    pixels = np.asarray(pixels)
     if not is_rgb(pixels):
         raise InputError(f"a frame must be an array (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
     corners = _corners(boxes)
@@ -62,8 +67,10 @@ def embed_boxes(
 def _corners(boxes: Any) -> NDArray[np.float64]:
     """Boxes (N, 4) as numbers."""
     given = getattr(boxes, "xyxy", boxes)
+    if isinstance(given, Tensor):
+        given = given.detach().cpu().double()  # numpy knows neither bfloat16 nor gradients
     try:
-        corners = np.asarray(given, np.float64)
+        corners = np.asarray(given).astype(np.float64, casting="same_kind")
     except (TypeError, ValueError) as error:
         raise InputError(f"boxes must be a table (N, 4) of numbers, got {type(given).__name__}") from error
     if corners.size == 0:

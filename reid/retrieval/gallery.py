@@ -3,7 +3,6 @@
 import reprlib
 import threading
 from collections.abc import Sequence
-from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from reid.evaluation.array_files import open_arrays
 from reid.evaluation.faiss_flat import faiss_metric, import_faiss
 from reid.evaluation.similarity import METRICS, check_finite, check_table, in_stable_order, unit_rows
-from reid.utils import InputError, unknown_choice, write_atomically
+from reid.utils import InputError, at_least_one, unknown_choice, write_atomically
 
 KIND = "denoisereid-gallery-1"
 ROWS = 1 << 16  # added at a time, so that features are not copied as a whole
@@ -44,7 +43,7 @@ class Gallery:
     def __init__(self, dim: int, metric: str = "cosine") -> None:
         if metric not in METRICS:
             raise InputError(unknown_choice("metric", metric, METRICS))
-        self.dim, self.metric = _at_least_one(dim, "dim, the width of a feature,"), metric
+        self.dim, self.metric = at_least_one(dim, "dim, the width of a feature,"), metric
         self._faiss = import_faiss()
         self._flat = self._faiss.IndexFlat(self.dim, faiss_metric(self._faiss, metric))
         self._ids = np.empty(0, np.int64)
@@ -52,6 +51,9 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    def __repr__(self) -> str:
+        return f"Gallery({len(self)} features of {self.dim} numbers, {self.metric})"
 
     def __contains__(self, number: int) -> bool:
         return bool((self._ids == number).any())
@@ -65,8 +67,8 @@ class Gallery:
         """Add features.
 
         Args:
-            feats: (N, D) tensor or array of finite numbers; for ``cosine`` their length means nothing,
-                and zero has the cosine 0 with everything.
+            feats: (N, D) tensor or array of finite numbers, N may be 0; for ``cosine`` their length means
+                nothing, and zero has the cosine 0 with everything.
             ids: (N,) whole numbers of 0 and more that are not in the gallery yet, each once.
 
         Raises:
@@ -109,7 +111,7 @@ class Gallery:
         """Find the nearest features of each query.
 
         Args:
-            feats: (Q, D) queries, or (D,) one.
+            feats: (Q, D) queries, Q may be 0, or (D,) one.
             k: How many to return; at most as many as there are.
 
         Returns:
@@ -121,7 +123,7 @@ class Gallery:
                 finite.
         """
         rows = self._prepared(self._table(feats))
-        k = _at_least_one(k, "k, the number of features to find,")
+        k = at_least_one(k, "k, the number of features to find,")
         with self._lock:
             if not len(self):
                 raise InputError("the gallery is empty: add features before searching")
@@ -181,32 +183,40 @@ class Gallery:
         Raises:
             InputError: If the file is missing, damaged, or no gallery.
         """
-        found = open_arrays(Path(path))
+        path = Path(path)
+        if path.suffix.lower() != ".npz":
+            raise InputError(f"a gallery is an .npz file that Gallery.save wrote, got {path}")
+        found = open_arrays(path)
         if not {"kind", "metric", "ids", "features"} <= set(found.names) or str(found.read("kind")) != KIND:
             raise InputError(f"{path} is no gallery that Gallery.save wrote")
         feats, ids = found.read("features"), found.read("ids")
-        if feats.ndim != 2 or feats.dtype != np.float32 or ids.shape != (len(feats),):
+        if feats.ndim != 2 or feats.dtype != np.float32 or ids.dtype.kind not in "iu":
             raise InputError(f"{path} is no whole gallery: features {feats.shape}, ids {ids.shape}")
-        gallery = cls(feats.shape[1], str(found.read("metric")))
-        if len(feats):
+        try:
+            gallery = cls(feats.shape[1], str(found.read("metric")))
             gallery.add(feats, ids)
+        except InputError as error:
+            raise InputError(f"{path} is no whole gallery: {error}") from error
         return gallery
 
     def _table(self, feats: Any) -> Tensor:
         """Features (N, D) as they came, of whatever type of numbers."""
         try:
-            rows = torch.as_tensor(np.asarray(feats) if isinstance(feats, list | tuple) else feats)
-        except (TypeError, ValueError, RuntimeError) as error:
+            rows = feats if isinstance(feats, Tensor) else torch.as_tensor(np.ascontiguousarray(feats))
+            rows = rows.detach().cpu()
+        except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
             raise InputError(
                 f"features must be a table (N, {self.dim}) of numbers, got {reprlib.repr(feats)}"
             ) from error
-        if rows.is_complex():
-            raise InputError(f"features must be real numbers, got {rows.dtype}")
-        rows = rows.detach().cpu()
+        if rows.is_complex() or rows.layout != torch.strided:
+            raise InputError(
+                f"features must be a dense table of real numbers, got {rows.dtype}, {rows.layout}"
+            )
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim == 2 and rows.shape[1] != self.dim:
             raise InputError(f"features must have the gallery's width of {self.dim}, got {rows.shape[1]}")
-        check_table(rows, "given")
+        if rows.shape != (0, self.dim):  # what embed_boxes gives for a frame without boxes
+            check_table(rows, "given")
         return rows
 
     def _prepared(self, rows: Tensor) -> Tensor:
@@ -226,14 +236,3 @@ def _numbers(ids: Any) -> NDArray[np.int64]:
     if not is_whole or (numbers < 0).any() or (numbers > np.iinfo(np.int64).max).any():
         raise InputError(f"ids must be a list of whole numbers from 0 to 2^63 - 1, got {reprlib.repr(ids)}")
     return numbers.astype(np.int64)
-
-
-def _at_least_one(value: Any, name: str) -> int:
-    """A count as a whole number."""
-    try:
-        number = index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, got {value}")
-    return number

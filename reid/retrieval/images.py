@@ -1,5 +1,6 @@
 """Images in whatever form they come, to retrieval features."""
 
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from reid.data import UNKNOWN
 from reid.data.folders import images_below
 from reid.models import ReIDModel
-from reid.utils import InputError
+from reid.utils import InputError, at_least_one
 
 Picture = str | Path | Image.Image | NDArray[np.uint8]
 BATCH = 64
@@ -34,10 +36,10 @@ def embed(
 
     Args:
         model: In eval mode, as ``load_model`` gives it, on any device.
-        images: A file; a folder, whose images are taken with those of all folders below, sorted by their
-            paths as text; an array (H, W, 3) uint8; a PIL image; or a sequence of files, arrays of any sizes
-            and PIL images, (N, H, W, 3) among them.
-        camids: (N,) cameras, -1 unknown, for models that tell cameras apart.
+        images: A file; a folder, whose images are those that :func:`find_images` lists; an array (H, W, 3)
+            uint8; a PIL image; or a sequence of files, arrays of any sizes and PIL images, (N, H, W, 3) among
+            them.
+        camids: (N,) cameras, whole numbers, -1 unknown, for models that tell cameras apart.
         is_bgr: Whether arrays have OpenCV's order of colours instead of RGB.
         normalize: Whether features are scaled to length 1, so that their products are cosines.
         batch_size: Images that go through the network at a time.
@@ -47,7 +49,8 @@ def embed(
 
     Raises:
         InputError: If there is no image, one cannot be read or is of another kind (named by its path or
-            place), the model is in training mode, or there is not one camera for each image.
+            place), the model is in training mode or gives features that are not finite, or there is not one
+            camera for each image.
         ValueError: If the model was built without preprocessing.
 
     Example:
@@ -60,39 +63,76 @@ def embed(
     """
     if model.training:
         raise InputError("the model must be in eval mode to embed, it is in training mode; call model.eval()")
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    batch_size = at_least_one(batch_size, "batch_size")
     pictures = _listed(images)
     if not pictures:
         raise InputError("embed needs at least one image, got none")
-    if camids is not None and len(camids) != len(pictures):
-        raise InputError(f"camids must be one for each of {len(pictures)} images, got {len(camids)}")
+    cameras = None if camids is None else _cameras(camids, len(pictures))
     device = next(model.parameters()).device
     found = []
     for start in range(0, len(pictures), batch_size):
         part = range(start, min(start + batch_size, len(pictures)))
         batch = torch.stack([model.preprocess(_opened(pictures[place], place, is_bgr)) for place in part])
-        numbers = None if camids is None else [int(camids[place]) for place in part]
+        numbers = None if cameras is None else cameras[part.start : part.stop]
         found.append(model.embed(batch.to(device), numbers).float().cpu())
     feats = torch.cat(found)
+    if not feats.isfinite().all():
+        raise InputError("features must be finite, the model gives NaN or infinity; check its weights")
     return F.normalize(feats, dim=1) if normalize else feats
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """The images that :func:`embed` takes of a folder, in its order: row n of the features is of path n.
+
+    Those of all folders below are among them, sorted by their paths as text. Hidden ones are left out, and
+    files that do not end in .jpg, .jpeg, .png, .bmp, .webp, .tif or .tiff, in either case.
+
+    Raises:
+        InputError: If there is no such folder, or no image in it.
+        OSError: If a folder cannot be listed.
+    """
+    folder = _path(folder)
+    if not folder.is_dir():
+        raise InputError(f"images are found in a folder, {folder} is none")
+    return [folder / name for name in images_below(folder)]
+
+
+def _path(given: str | Path) -> Path:
+    if not str(given) or "\0" in str(given):
+        raise InputError(f"a path must be the text of one, got {str(given)!r}")
+    return Path(given)
+
+
+def _cameras(camids: Any, count: int) -> NDArray[np.int64]:
+    """Cameras (count,) as whole numbers."""
+    cameras = np.asarray(camids)
+    if cameras.shape != (count,):
+        raise InputError(f"camids must be one for each of {count} images, got {reprlib.repr(camids)}")
+    if cameras.dtype.kind not in "iu" or (cameras < UNKNOWN).any():
+        raise InputError(
+            f"camids must be whole numbers, {UNKNOWN} for an unknown one, got {reprlib.repr(camids)}"
+        )
+    return cameras.astype(np.int64)
 
 
 def _listed(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
     """The images one by one."""
     if isinstance(images, str | Path):
-        folder = Path(images)
-        return [folder / name for name in images_below(folder)] if folder.is_dir() else [folder]
-    if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3):
+        path = _path(images)
+        return find_images(path) if path.is_dir() else [path]
+    if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return [images]
     if isinstance(images, Tensor):
         raise InputError("embed takes images, not tensors: model.embed takes those that are prepared already")
-    return list(images)
+    try:
+        return list(images)
+    except TypeError as error:
+        raise InputError(f"embed takes images or a sequence of them, got {type(images).__name__}") from error
 
 
 def _opened(picture: Any, place: int, is_bgr: bool) -> Image.Image | Path:
     if isinstance(picture, str | Path):
-        return Path(picture)
+        return _path(picture)
     if isinstance(picture, Image.Image):
         return picture
     if not isinstance(picture, np.ndarray):

@@ -2,7 +2,7 @@
 
 from reid.utils.device import pick_device
 from reid.utils.digest import digest
-from reid.utils.errors import UNREADABLE, InputError, unknown_choice
+from reid.utils.errors import UNREADABLE, InputError, at_least_one, unknown_choice
 from reid.utils.files import (
     append_jsonl,
     check_output,
@@ -19,6 +19,7 @@ __all__ = [
     "UNREADABLE",
     "InputError",
     "append_jsonl",
+    "at_least_one",
     "check_output",
     "check_writable",
     "digest",

@@ -14,6 +14,7 @@ from reid.utils.errors import InputError
 from reid.utils.files import check_writable
 
 WRONG_INPUT, INTERRUPTED, NO_READER = 2, 130, 141
+MOST_WORDS = 2000  # characters of a message
 END_OF_LIST = "--end-of-list"
 CONFIG_KEY = re.compile(r"OUTPUT_DIR|[A-Z]+\.[A-Z0-9_]+")
 # The lists of a sweep: the field of a setting, the type of a value, what it is.
@@ -267,5 +268,6 @@ def _leave_stdout() -> None:
 
 
 def one_line(message: str) -> str:
-    """A message on one line."""
-    return re.sub(r"\s*\n\s*", " ", message.strip())
+    """A message on one line, cut where it is longer than anybody reads: names out of files may be."""
+    line = re.sub(r"\s*\n\s*", " ", message.strip())
+    return line if len(line) <= MOST_WORDS else f"{line[:MOST_WORDS]} ... ({len(line)} characters)"

@@ -3,6 +3,7 @@
 import difflib
 import struct
 from collections.abc import Iterable
+from operator import index
 
 # What readers of files raise for those that are cut short, damaged or of another kind.
 UNREADABLE = (
@@ -44,3 +45,22 @@ def unknown_choice(kind: str, given: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(given, names, n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
     return f"unknown {kind} '{given}':{hint} choose one of {', '.join(names)}"
+
+
+def at_least_one(value: object, name: str) -> int:
+    """A count as a whole number.
+
+    Args:
+        value: What was given for it; 2.0 and True are none.
+        name: What the message calls it.
+
+    Raises:
+        InputError: If it is no whole number of at least 1.
+    """
+    try:
+        number = 0 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]  # what it refuses
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, got {value}")
+    return number

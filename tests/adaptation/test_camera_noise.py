@@ -248,4 +248,18 @@ def test_what_is_denoised_is_checked():
             fitted.apply(other)
     with pytest.raises(InputError, match="each of 10 features needs a camera, got 9 cameras"):
         fitted.apply(features, camids[:9])
-    assert fitted.apply(features[:0]).shape == (0, 24)
+    for empty in (None, camids[:0], []):
+        assert fitted.apply(features[:0], empty).shape == (0, 24)
+    for wrong in (camids.astype(float), camids.astype(str), np.full(10, np.nan), camids[:, None]):
+        with pytest.raises(InputError, match="camera"):
+            fitted.apply(features, wrong)
+
+
+def test_lists_mean_what_arrays_mean():
+    features, camids, _ = site(ids=20)
+    fitted = fit_camera_noise(features, camids, mean_per_camera=True)
+    both = replace(fitted, without_cameras=fit_camera_noise(features, camids))
+    for denoiser in (fitted, both):
+        found = denoiser.apply(features, camids)
+        assert not np.array_equal(found, denoiser.apply(features))
+        np.testing.assert_array_equal(denoiser.apply(features.tolist(), camids.tolist()), found)

@@ -14,7 +14,9 @@ def denoiser(cameras=(3, 2**40), length=None):
     rng = np.random.default_rng(0)
     means = {camera: rng.normal(size=4) for camera in cameras}
     weight = rng.normal(size=(4, 4))
-    return CameraNoiseDenoiser(weight + weight.T, rng.normal(size=4), means, np.ones(4), 7, length)
+    return CameraNoiseDenoiser(
+        weight @ weight.T + np.eye(4), rng.normal(size=4), means, np.ones(4), 7, length
+    )
 
 
 @pytest.mark.parametrize("cameras", [(), (5,), (3, 2**40), (2**40, 3)])

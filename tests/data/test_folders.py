@@ -64,15 +64,15 @@ def test_images_below_a_folder_are_sorted_and_the_rest_is_counted(make_files, ca
     monkeypatch.setattr(logging.getLogger("reid"), "propagate", True)
     caplog.set_level(logging.INFO, "reid")
     root = make_files(
-        "b.jpg", "a/z.PNG", "a/b/c.jpeg", "a-b.jpg", "notes.txt", "a/x.bmp", ".h.jpg", ".git/y.jpg"
+        "b.jpg", "a/z.PNG", "a/b/c.jpeg", "a-b.jpg", "notes.txt", "a/x.bmp", "a/y.gif", ".h.jpg", ".git/y.jpg"
     )
     (root / "circle").symlink_to(root)
-    assert images_below(root) == ["a-b.jpg", "a/b/c.jpeg", "a/z.PNG", "b.jpg"]
+    assert images_below(root) == ["a-b.jpg", "a/b/c.jpeg", "a/x.bmp", "a/z.PNG", "b.jpg"]
     assert f"2 files in {root} are no .jpg, .jpeg, .png" in caplog.text
 
 
 def test_a_folder_without_images_is_refused(make_files):
-    with pytest.raises(InputError, match=r"must hold \.jpg, \.jpeg, \.png files, .* has none"):
+    with pytest.raises(InputError, match=r"must hold \.jpg, .* \.tiff files, .* has none"):
         images_below(make_files("notes.txt"))
 
 

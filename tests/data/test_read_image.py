@@ -40,7 +40,6 @@ CASES = {
     "palette": encoded("PNG", "P"),
     "alpha": encoded("PNG", "RGBA"),
     "bilevel": encoded("PNG", "1"),
-    "16_bit": encoded("PNG", "I;16"),
     "transparent": encoded("PNG", transparency=(0, 0, 0)),
     "jpeg": encoded("JPEG"),
     "grey_jpeg": encoded("JPEG", "L"),
@@ -60,6 +59,22 @@ def test_pixels_are_those_of_pillows_conversion(tmp_path, data):
     assert (image.mode, image.size) == ("RGB", (30, 40))
     with Image.open(path) as opened:
         np.testing.assert_array_equal(np.asarray(image), np.asarray(opened.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_of_16_bits_the_upper_8_are_taken(tmp_path, kind):
+    grey = np.arange(0, 65536, 16, np.uint16).reshape(64, 64)
+    Image.fromarray(grey).save(tmp_path / "a", kind)
+    for decoder in ("pillow", "opencv"):
+        found = np.asarray(read_image(tmp_path / "a", decoder))
+        np.testing.assert_array_equal(found, np.repeat(grey[..., None] // 256, 3, axis=2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_numbers_of_32_bits_are_refused_as_nobody_knows_their_white(tmp_path, dtype):
+    Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=r"a\.tif is not: its numbers are of 32 bits"):
+        read_image(tmp_path / "a.tif")
 
 
 def test_a_lossless_image_is_read_as_it_was_written(tmp_path):

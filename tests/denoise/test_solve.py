@@ -224,6 +224,14 @@ def test_rounding_that_is_not_small_beside_the_noise_is_refused_in_a_line(solve,
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("size", [1e155, 1e300])
+def test_statistics_too_large_for_float64_are_refused_in_a_line(size):
+    model = attach_denoisers(nn.Linear(3, 2), ".*")
+    moments = Moments(9, torch.full((3,), size, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    with pytest.raises(ValueError, match="too large for float64 beside the noise"):
+        solve_denoisers(model, {"": moments})
+
+
 def test_an_eigenvalue_that_rounding_left_above_0_is_refused_too():
     """1e-8 of the largest is above the noise, and whether this one is rounding cannot be told."""
     model, statistics = lone(1e-10, 1e-8)

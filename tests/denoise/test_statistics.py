@@ -428,6 +428,19 @@ def test_a_file_of_anything_else_is_refused(tmp_path, content):
         load_statistics(path)
 
 
+def test_an_archive_whose_parts_lie_nowhere_is_damaged_and_a_missing_file_is_not(tmp_path, monkeypatch):
+    (tmp_path / "a.pt").write_bytes(b"archive")
+
+    def seek_before_the_beginning(*args, **options):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(torch, "load", seek_before_the_beginning)
+    with pytest.raises(ValueError, match=r"a\.pt holds no statistics of this version, or is damaged"):
+        load_statistics(tmp_path / "a.pt")
+    with pytest.raises(FileNotFoundError):
+        load_statistics(tmp_path / "none.pt")
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

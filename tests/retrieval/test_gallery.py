@@ -180,6 +180,63 @@ def test_other_refusals(gallery):
         Gallery(0)
 
 
+def test_a_frame_without_boxes_adds_and_finds_nothing(gallery):
+    nothing = torch.empty(0, 8)
+    gallery.add(nothing, [])
+    assert len(gallery) == 30
+    ids, scores = gallery.search(nothing, 3)
+    assert (ids.shape, ids.dtype, scores.shape) == ((0, 3), torch.int64, (0, 3))
+    with pytest.raises(InputError, match="width of 8"):
+        gallery.add(torch.empty(0, 7), [])
+
+
+def test_views_of_arrays_are_taken(feats):
+    gallery = Gallery(8)
+    gallery.add(feats[::-1], range(30))
+    assert gallery.search(feats[::-2], 1)[0][:, 0].tolist() == list(range(0, 30, 2))
+
+
+def test_it_tells_what_it_is(gallery):
+    assert repr(gallery) == "Gallery(30 features of 8 numbers, cosine)"
+
+
+@pytest.mark.parametrize("rows", [torch.ones(1, 8).to_sparse(), torch.ones(1, 8, device="meta")])
+def test_tensors_without_numbers_are_refused(gallery, rows):
+    with pytest.raises(InputError, match="features must be a"):
+        gallery.search(rows, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metric": np.array("l9")}, "metric"),
+        ({"ids": np.array([0.5, 1.5])}, "no whole gallery"),
+        ({"ids": np.array([1, 1])}, "1 comes twice"),
+        ({"ids": np.array([1])}, "one for each of 2"),
+        ({"ids": np.array(["a", "b"])}, "no whole gallery"),
+        ({"ids": np.array([-1, 1])}, "whole numbers"),
+        ({"features": np.full((2, 3), np.nan, np.float32)}, "finite"),
+        ({"features": np.ones((2, 3))}, "no whole gallery"),
+        ({"features": np.ones((0, 0), np.float32), "ids": np.array([], np.int64)}, "dim"),
+    ],
+)
+def test_a_file_that_holds_no_gallery_is_named(tmp_path, changes, message):
+    whole = {
+        "kind": "denoisereid-gallery-1",
+        "metric": "cosine",
+        "ids": [0, 1],
+        "features": np.eye(2, 3, dtype="f4"),
+    }
+    np.savez(tmp_path / "g.npz", **whole)
+    assert len(Gallery.load(tmp_path / "g.npz")) == 2
+    np.savez(tmp_path / "g.npz", **whole | changes)
+    with pytest.raises(InputError, match=r"g\.npz is no whole gallery.*") as refused:
+        Gallery.load(tmp_path / "g.npz")
+    assert message in str(refused.value)
+    with pytest.raises(InputError, match=r"an \.npz file that Gallery.save wrote"):
+        Gallery.load("README.md")
+
+
 def test_threads_take_turns(feats):
     gallery = Gallery(8)
     gallery.add(feats, range(30))

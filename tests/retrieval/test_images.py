@@ -83,7 +83,9 @@ def test_boxes_are_the_crops_that_they_hold(model):
     frame = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
     boxes = [[10.4, 5.0, 40.2, 80.0], [-20.0, 50.0, 30.0, 200.0]]
     expected = own_way(model, [frame[5:80, 10:41], frame[50:90, 0:30]])
-    for given in (boxes, np.array(boxes), torch.tensor(boxes), SimpleNamespace(xyxy=np.array(boxes))):
+    exact = torch.tensor([[10.5, 5, 40.25, 80], [-20, 50, 30, 200]])  # to the bit in bfloat16 too
+    tensors = (exact.to(torch.bfloat16), exact.requires_grad_())
+    for given in (boxes, np.array(boxes), *tensors, SimpleNamespace(xyxy=np.array(boxes))):
         torch.testing.assert_close(embed_boxes(model, frame, given), expected)
     torch.testing.assert_close(embed_boxes(model, Image.fromarray(frame), boxes, is_bgr=True), expected)
     torch.testing.assert_close(embed_boxes(model, frame[..., ::-1], boxes, is_bgr=True), expected)
@@ -101,6 +103,7 @@ def test_no_boxes_are_no_features(model, none):
         ([[0, 0, 5, 5], [5, 5, 5, 9]], "box 1 must hold a pixel"),
         ([[20, 0, 30, 5]], "box 0 must hold a pixel of the frame of 9x9"),
         ([[0, 0, 5]], r"boxes must be \(N, 4\)"),
+        ([[0, 0, 5, 5j]], "a table"),
         ("text", "table"),
     ],
 )
@@ -117,6 +120,11 @@ def test_boxes_that_are_none(model, boxes, message):
         (np.zeros((4, 4), np.uint8), "image 0 must be an array"),
         ([np.zeros((4, 4, 3), np.uint8), None], "image 1 must be a path"),
         ("missing.jpg", "missing.jpg"),
+        ("", "a path must be the text of one"),
+        (["a\0b"], "a path must be the text of one"),
+        (None, "got NoneType"),
+        (3, "got int"),
+        (np.array(3), "image 0 must be an array"),
         (torch.zeros(1, 3, 64, 32), "not tensors"),
     ],
 )
@@ -131,8 +139,56 @@ def test_a_damaged_file_is_named(model, folder):
         embed(model, folder)
 
 
+def test_the_images_of_a_folder_are_those_that_are_embedded_row_by_row(model, folder, pixels):
+    for name in ("y.BMP", "x.webp", "w.tif"):
+        Image.fromarray(pixels[3]).save(folder / name, lossless=True)
+    (folder / "notes.txt").write_text("none")
+    (folder / ".hidden.png").write_bytes(b"none")
+    found = reid.find_images(str(folder))
+    assert [path.relative_to(folder).as_posix() for path in found] == [
+        *("a.png", "b/c.png", "w.tif", "x.webp", "y.BMP", "z.png")
+    ]
+    torch.testing.assert_close(embed(model, folder), embed(model, found))
+    for other in (folder / "a.png", folder / "none"):
+        with pytest.raises(InputError, match="in a folder"):
+            reid.find_images(other)
+
+
+@pytest.mark.parametrize(
+    "camids", [3, [1.5] * 5, ["x"] * 5, [float("nan")] * 5, [[0]] * 5, [-2] * 5, [True] * 5]
+)
+def test_cameras_that_are_none(model, pixels, camids):
+    with pytest.raises(InputError, match="camids must be"):
+        embed(model, pixels, camids=camids)
+
+
+@pytest.mark.parametrize("size", [1.5, "3", float("nan"), None, True, -1])
+def test_batch_sizes_that_are_none(model, pixels, size):
+    with pytest.raises(InputError, match="batch_size must be a whole number of at least 1"):
+        embed(model, pixels, batch_size=size)
+
+
+def test_features_that_are_not_finite_are_refused(model, pixels):
+    broken = ReIDModel(model.spec, model.preprocessing).eval()
+    next(broken.parameters()).data.fill_(float("nan"))
+    with pytest.raises(InputError, match="check its weights"):
+        embed(broken, pixels)
+
+
+@pytest.mark.parametrize("frame", ["frame.jpg", None, torch.zeros(3, 4, 4)])
+def test_frames_that_are_none(model, frame):
+    with pytest.raises(InputError, match=f"a frame must be .* got {type(frame).__name__}"):
+        embed_boxes(model, frame, [[0, 0, 1, 1]])
+
+
+def test_the_package_tells_its_names():
+    assert set(reid.__all__) <= set(dir(reid))
+    assert all(getattr(reid, name) is not None for name in reid.__all__)
+    assert reid.InputError is InputError
+
+
 def test_other_refusals(model, pixels):
-    with pytest.raises(InputError, match="one for each of 5 images, got 2"):
+    with pytest.raises(InputError, match=r"one for each of 5 images, got \[0, 1\]"):
         embed(model, pixels, camids=[0, 1])
     with pytest.raises(InputError, match="batch_size"):
         embed(model, pixels, batch_size=0)
