@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from fuzzing import FEW, TREES, read_or_refuse
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -14,16 +15,7 @@ from reid.data import load_dataset, read_image
 from reid.evaluation.feature_files import read_features
 from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, load_model, save_checkpoint
 from reid.retrieval import Gallery
-from reid.utils import InputError
 
-# The same examples in every run: a fault that is found by chance in CI helps nobody.
-FEW = settings(
-    max_examples=40,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6)
 
 
@@ -76,14 +68,6 @@ def whole(tmp_path_factory):
     return {name: (folder / name).read_bytes() for name in KINDS}
 
 
-def read_or_refuse(read, *words):
-    try:
-        read(*words)
-    except InputError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("name", KINDS)
 @given(size=st.floats(0, 1), changes=CHANGES)
 @FEW
@@ -122,10 +106,6 @@ def test_lists_of_bytes(tmp_path, content):
     read_or_refuse(load_dataset, "l.csv", tmp_path)
 
 
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
-TREES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(CELLS, inner, max_size=3)
-)
 KEYS = ("MODEL", "SOLVER", "DENOISE", "DATASETS", "INPUT", "TEST", "ADAPT", "OUTPUT_DIR", "OTHER")
 
 
