@@ -22,18 +22,21 @@ def example(word, page="README.md"):
     return next(block for block in blocks if word in block)
 
 
-def test_from_image_files_to_a_comparison(tmp_path, monkeypatch, capsys):
+def test_from_a_folder_of_crops_to_a_ranked_list(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     spec = ModelSpec("vit_micro", (32, 32), 3)
     preprocessing = Preprocessing((32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     save_checkpoint(Path("runs/demo/fused.pth"), ReIDModel(spec), Header(spec, preprocessing))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 20, 3), np.uint8)
-    for name, image in (("query", pixels[0]), ("first", pixels[0]), ("second", pixels[1])):
-        Image.fromarray(image).save(f"{name}.jpg")
-    exec(compile(example("model.preprocess(path)"), "README.md", "exec"), {})  # the file is our own
+    crops = Path("datasets/synthetic/query")
+    crops.mkdir(parents=True)
+    for name, image in (("a", pixels[0]), ("b", pixels[1]), ("c", pixels[0])):
+        Image.fromarray(image).save(crops / f"{name}.png")
+    exec(compile(example("find_images"), "README.md", "exec"), {})  # the file is our own
     first, second = capsys.readouterr().out.splitlines()
-    assert first == "first.jpg: cosine 1.000"
-    assert float(second.removeprefix("second.jpg: cosine ")) < 0.9999
+    assert first == f"1.000 {crops}/c.png"
+    assert second.endswith(f" {crops}/b.png")
+    assert float(second.split()[0]) < 0.9999
 
 
 @pytest.mark.slow
