@@ -70,6 +70,22 @@ def test_of_16_bits_the_upper_8_are_taken(tmp_path, kind):
         np.testing.assert_array_equal(found, np.repeat(grey[..., None] // 256, 3, axis=2))
 
 
+def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
+    """Some 50 kB that unpack to 1.2 GB of RGB."""
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 100_000
+    with pytest.raises(ImageError, match=r"bomb\.png is not: .*decompression bomb"):
+        read_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_picture_is_taken(tmp_path, kind):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    frames[0].save(tmp_path / "a", kind, save_all=True, append_images=frames[1:], **options)
+    assert np.asarray(read_image(tmp_path / "a")).tolist() == [[[255, 0, 0]] * 8] * 6
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_numbers_of_32_bits_are_refused_as_nobody_knows_their_white(tmp_path, dtype):
     Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "a.tif")

@@ -57,6 +57,7 @@ def test_all_four_rows_from_files(people, runs, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged_and_kept(people, runs):
     deep, final = runs / "deep", runs / "final"
     tested = compare_seeds(config(people, deep), 2, final, pictures=False)
@@ -91,6 +92,7 @@ def test_one_seed_has_no_deviation(people, runs):
     assert isinstance(tested.figures["models"]["baseline"]["mAP"], float)
 
 
+@pytest.mark.slow
 def test_several_data_sets_have_a_table_each(people, runs, tmp_path):
     shutil.copytree(people, tmp_path / "people")
     (tmp_path / "people/mine.csv").write_text(

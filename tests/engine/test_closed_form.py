@@ -183,6 +183,7 @@ def test_the_parts_of_several_processes_are_merged_to_the_whole(finished):
             torch.testing.assert_close(moments.scatter, expected[name].scatter, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_before_its_pass_ends_with_the_same_bits(finished, people, tmp_path):
     cfg = small_config(people, tmp_path / "cut", *SOLVED, *NOISY, "SOLVER.CHECKPOINT_PERIOD", "1")
     interrupt(cfg, 2)
@@ -225,6 +226,7 @@ def test_a_new_run_replaces_the_statistics_of_one_that_failed(people, tmp_path):
     assert not (tmp_path / "run" / "statistics.pt").exists()
 
 
+@pytest.mark.slow
 def test_controls_train_nothing_without_denoisers(people, tmp_path):
     run = build_run(small_config(people, tmp_path / "run", *SOLVED, *NOISY))
     run_all(run, controls=True, resume=False)
@@ -286,6 +288,7 @@ def test_there_is_nothing_to_overfit_but_the_baseline(people, tmp_path):
         overfit(replace(run, stages=run.stages[1:]), 1)
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_the_pass_the_solving_and_the_statistics(people, tmp_path):
     """One pass over 32 images, 12 at a time; of each clock's look a second."""
     ticks = iter(range(10**6))

@@ -51,6 +51,7 @@ def final_only(model):
     return randomise_denoisers(denoised).eval()
 
 
+@pytest.mark.slow
 def test_denoiserep_minus_stands_behind_the_baseline(plainly, model, final_only, evaluator):
     found = compare(model, detach_denoisers(model), evaluator, rounds=1, final_only=final_only)
     assert list(found.rows) == [BASELINE, FINAL_FEATURE, UNFUSED, FUSED]

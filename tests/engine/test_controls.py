@@ -82,6 +82,7 @@ def test_the_start_is_the_end_of_the_baseline_also_in_a_new_process(alternating,
         assert all(torch.equal(value, baseline[key]) for key, value in start.items())
 
 
+@pytest.mark.slow
 def test_without_labels_nothing_is_trained_without_denoisers(label_free):
     controls = label_free.folder.path / "controls"
     assert [path.name for path in controls.iterdir()] == ["random_denoisers"]
@@ -229,6 +230,7 @@ def test_another_start_is_refused(people, tmp_path):
         run_all(build_run(cfg), controls=True, resume=True)
 
 
+@pytest.mark.slow
 def test_other_images_are_refused_and_controls_of_an_earlier_run_too(alternating, people, tmp_path):
     folder = copied(alternating, tmp_path)
     fewer = tmp_path / "fewer"

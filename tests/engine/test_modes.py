@@ -98,6 +98,7 @@ def test_a_mode_trains_what_it_says_and_nothing_else(people, tmp_path, monkeypat
         assert all(name.startswith("feature_denoisers.") for name in denoisers_by_layer(model))
 
 
+@pytest.mark.slow
 def test_merged_sets_are_denoised_without_their_labels(people, tmp_path, monkeypatch):
     draw_people(tmp_path / "other" / "others", seed=5)
     cfg = small_config(people, tmp_path / "start", "DENOISE.MODE", "none")

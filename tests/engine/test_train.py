@@ -262,6 +262,7 @@ def test_alternating_trains_both_in_turn(people, tmp_path):
     assert found["denoised.pth"]["backbone.blocks.0.mlp.fc1.denoiser.weight"].abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_convolutional_networks_go_the_whole_way(people, tmp_path):
     words = ("MODEL.NAME", "resnet10", "DENOISE.TARGETS", "['conv']", "SOLVER.MAX_EPOCHS", "1")
     cfg = small_config(people, tmp_path / "run", *words)

@@ -180,6 +180,7 @@ def test_a_tolerance_that_compares_nothing_is_refused(tolerance):
         Settings("onnx", tolerance=tolerance)
 
 
+@pytest.mark.slow
 def test_preprocessing_and_side_information_go_into_one_onnx_file(tmp_path):
     pytest.importorskip("onnxruntime")
     model = build(side=SideSpec((0, 1)))

@@ -28,6 +28,7 @@ def test_wrong_words_are_one_line(benchmark, monkeypatch, capsys, words):
     assert "attention.py: error: " in err
 
 
+@pytest.mark.slow
 def test_every_flag_has_a_row_with_its_difference(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "ModelSpec", lambda name, size, ids: ModelSpec("vit_micro", size, ids))
     words = ["--batch", "1", "--rounds", "1", "--bf16", "--fp16", "--channels-last"]

@@ -46,6 +46,7 @@ def test_the_example_tells_who_is_who(run, weights, tmp_path, monkeypatch, capsy
     assert [line.split()[8] for line in lines] == ["1", "2", "0"]
 
 
+@pytest.mark.slow
 def test_the_example_refuses_what_it_cannot_use_in_one_line(run, weights, tmp_path, monkeypatch, capsys):
     pytest.importorskip("onnxruntime")
     out = tmp_path / "demo.onnx"

@@ -122,6 +122,7 @@ def test_a_toy_table_is_measured_kept_and_shown(run, tmp_path):
     assert list(json.loads((tmp_path / "shown.json").read_text())) == ["table1-denoiserep-msmt17"]
 
 
+@pytest.mark.slow
 def test_a_model_of_another_run_is_refused_by_the_folder_to_delete(run, tmp_path):
     assert run("run", "--table", "1", "--toy", "--results", "r")[0] == 0
     (denoised,) = (tmp_path / "r" / "runs").rglob("denoised.pth")

@@ -107,6 +107,7 @@ def test_a_sweep_gives_a_table_a_picture_and_figures(run, weights, passes, tmp_p
     assert result.err.count("what else MODEL says of the network") == 1
 
 
+@pytest.mark.slow
 def test_the_statistics_of_the_first_sweep_serve_the_next(run, weights, passes):
     first = run(weights, "--steps", "1", "2")
     again = run(weights, "--steps", "1", "2")
@@ -129,6 +130,7 @@ def test_without_lists_the_usual_settings_are_swept(run, weights, tmp_path):
     assert not any(point["fault"] for point in points)
 
 
+@pytest.mark.slow
 def test_all_combinations(run, weights, tmp_path):
     lists = ["--targets", "mlp", "attn", "--beta-ends", "2e-3", "2e-2", "--t-rules", "depth", "spread"]
     result = run(weights, *lists, "--all-combinations", "--json", tmp_path / "sweep.json")
@@ -137,6 +139,7 @@ def test_all_combinations(run, weights, tmp_path):
     assert len({json.dumps(key) for key in keys}) == 8
 
 
+@pytest.mark.slow
 def test_a_file_of_statistics_spares_the_training_images(run, weights, passes, people, tmp_path):
     assert run(weights, "--steps", "1").code == 0
     kept = (tmp_path / "out" / "statistics.pt").rename(tmp_path / "kept.pt")
@@ -148,6 +151,7 @@ def test_a_file_of_statistics_spares_the_training_images(run, weights, passes, p
     assert_refused(refused, "kept.pt must hold statistics of every layer", "attn")
 
 
+@pytest.mark.slow
 def test_of_weights_with_denoisers_the_plain_network_is_taken(run, weights, passes, tmp_path):
     plain, header = load_checkpoint(weights)
     attached = DenoiseSpec().attach(plain)
@@ -190,6 +194,7 @@ def test_build_is_solving_and_fusing_and_reads_no_image(run, weights, passes, tm
     assert figures["weight_change"] > 0
 
 
+@pytest.mark.slow
 def test_of_a_run_in_closed_form_nothing_is_gathered_and_build_gives_its_bits(run, passes, people, tmp_path):
     folder, out = tmp_path / "run", tmp_path / "built.pth"
     build_run(small_config(people, folder, "DENOISE.CLOSED_FORM", "True", "SOLVER.MAX_EPOCHS", "1")).run()
@@ -307,6 +312,7 @@ def test_neither_weights_nor_statistics_are_overwritten(run, weights, tmp_path):
     assert not (tmp_path / "out.pth").exists()
 
 
+@pytest.mark.slow
 def test_several_data_sets_have_a_table_and_a_picture_each(run, weights, passes, people, tmp_path):
     names = ["DATASETS.NAMES", f'["market1501", "{make_list(people)}"]']
     result = run(weights, "--steps", "1", *names, draws=True)
