@@ -119,8 +119,7 @@ def load_model(path: str | Path) -> ReIDModel:
     """Load a file of weights for retrieval, in eval mode on the CPU; it needs no configuration.
 
         model = load_model("fused.pth")
-        images = torch.stack([model.preprocess(path) for path in paths])     # (B, 3, H, W)
-        features = model.embed(images)                                       # (B, D)
+        features = reid.embed(model, paths)     # (N, D)
 
     A checkpoint of this toolkit or a file of any known format (:mod:`reid.models.formats`), whose network and
     preparation of images are told by its keys. A model with side information also takes the cameras and
@@ -128,7 +127,8 @@ def load_model(path: str | Path) -> ReIDModel:
     camera likewise takes the cameras of the images that it was adapted to.
 
     Raises:
-        InputError: As :func:`load_any`.
+        InputError: If the file cannot be read without running code in it, is of no known format, or does not
+            fit its model.
     """
     model, _ = load_any(path)
     if model.spec.side is not None:

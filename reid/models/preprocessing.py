@@ -51,11 +51,16 @@ class Preprocessing:
         )
 
     def __call__(self, image: Image.Image | str | Path) -> Tensor:
-        """Map an image or an image file of any size to (3, H, W) float32.
+        """Map an image or an image file of any size to (3, H, W) float32, normalised.
 
         Raises:
-            InputError: If the file cannot be read as an image.
+            InputError: If the file cannot be read as an image, or something else is given, an array too:
+                ``Image.fromarray(array)`` makes a picture of RGB, and ``reid.embed`` takes it as it is.
         """
+        if not isinstance(image, Image.Image | str | Path):
+            raise InputError(
+                f"an image must be a path or a PIL image, got {type(image).__name__}; reid.embed takes arrays"
+            )
         picture = image if isinstance(image, Image.Image) else read_image(Path(image))
         # convert would copy an image that is RGB already, as all of a data set's are.
         return self._transform(picture if picture.mode == "RGB" else picture.convert("RGB"))

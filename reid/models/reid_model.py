@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -103,10 +104,12 @@ class ReIDModel(nn.Module):
         return ReIDOutput(tuple(outputs))
 
     def preprocess(self, image: Image.Image | str | Path) -> Tensor:
-        """Map an image or an image file to (3, H, W), ready to be stacked for :meth:`embed`.
+        """Map a PIL image or an image file to (3, H, W) float32, ready to be stacked for :meth:`embed`.
+
+        Resized to the model's size and normalised; :func:`reid.embed` does this and :meth:`embed` at once.
 
         Raises:
-            InputError: If the file cannot be read as an image.
+            InputError: If the file cannot be read as an image, or something else is given.
             ValueError: If the model was built without preprocessing.
         """
         if self.preprocessing is None:
@@ -126,8 +129,13 @@ class ReIDModel(nn.Module):
             viewids: (B,) view of each image, likewise.
 
         Raises:
-            InputError: If there is not one whole number for each image.
+            InputError: If images are no prepared tensors, or there is not one whole number for each.
         """
+        if isinstance(images, str | Path | Image.Image | np.ndarray | list):
+            raise InputError(
+                f"model.embed takes prepared images (B, 3, H, W), got {type(images).__name__}; reid.embed"
+                " takes files, arrays and pictures"
+            )
         camids, viewids = self._numbers(images, camids, viewids)
         feats = self.features(images, camids, viewids)
         if self.spec.neck_feat == "after":

@@ -1,5 +1,8 @@
 """Backbone, neck and classifier together."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -139,3 +142,16 @@ def test_a_convolutional_network_refuses_images_of_a_few_pixels():
 def test_several_features_are_not_reduced():
     with pytest.raises(InputError, match=r"vit_micro has 5 here; set MODEL.REDUCE_FEAT_DIM False"):
         ReIDModel(ModelSpec("vit_micro", (64, 32), 3, feat_dim=8, jigsaw=JigsawSpec()))
+
+
+@pytest.mark.parametrize("images", ["a.jpg", Path("a.jpg"), np.zeros((1, 3, 4, 4)), [torch.zeros(3, 4, 4)]])
+def test_images_that_are_not_prepared_are_told_where_to_go(images):
+    with pytest.raises(InputError, match=f"got {type(images).__name__}; reid.embed takes"):
+        make("vit_micro").embed(images)
+
+
+def test_an_array_is_not_prepared_as_if_it_were_a_path():
+    prepare = Preprocessing((8, 4), (0.5,) * 3, (0.5,) * 3)
+    for image in (np.zeros((8, 4, 3), np.uint8), None, torch.zeros(3, 8, 4)):
+        with pytest.raises(InputError, match="must be a path or a PIL image"):
+            prepare(image)
