@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from yacs.config import CfgNode
 
 from reid.config import load_config, with_values
@@ -19,6 +20,8 @@ from reid.leaderboard.paper import Cell
 from reid.leaderboard.places import Disk, draw_toys, toy_words
 from reid.leaderboard.recipes import Recipe, recipe_of
 from reid.leaderboard.results import environment, read_result
+from reid.models import ReIDModel
+from reid.models.build import build_model_spec, build_preprocessing
 from reid.utils import InputError, pick_device, write_json
 
 PAPER_SEEDS = 5
@@ -135,11 +138,17 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def _configure(recipe: Recipe, words: list[str], seeds: int) -> tuple[CfgNode, range]:
-    """The configuration of a cell, with the seeds of its runs, the last of which must be one too."""
+    """The configuration of a cell, with the seeds of its runs.
+
+    What its words make impossible is found here, before anything is trained: the last seed, the device, and a
+    network that cannot be built.
+    """
     cfg = load_config(recipe.config, words)
     numbers = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + seeds)
     load_config(recipe.config, [*words, "SOLVER.SEED", str(numbers[-1])])
     pick_device(cfg.MODEL.DEVICE)
+    with torch.device("meta"):
+        ReIDModel(build_model_spec(cfg, 2), build_preprocessing(cfg))
     return cfg, numbers
 
 
