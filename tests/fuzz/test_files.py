@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from fuzzing import FEW, TREES, read_or_refuse
+from fuzzing import FEW, TREES, features, gallery, read_or_refuse
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,16 +24,6 @@ def checkpoint(path):
     prepared = Preprocessing((32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     torch.manual_seed(0)
     save_checkpoint(path, ReIDModel(spec), Header(spec, prepared))
-
-
-def features(path):
-    np.savez(path, features=np.ones((4, 3), np.float32), pids=np.arange(4), camids=np.zeros(4, int))
-
-
-def gallery(path):
-    made = Gallery(3)
-    made.add(np.eye(3), [1, 2, 3])
-    made.save(path)
 
 
 def image(form):

@@ -2,9 +2,11 @@
 
 import os
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from reid.retrieval import Gallery
 from reid.utils import InputError
 
 # The same examples in every run: a fault that is found by chance in CI helps nobody. More of them in .ci/run.
@@ -27,6 +29,16 @@ TREES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
 )
+
+
+def features(path):
+    np.savez(path, features=np.ones((4, 3), np.float32), pids=np.arange(4), camids=np.zeros(4, int))
+
+
+def gallery(path):
+    made = Gallery(3)
+    made.add(np.eye(3), [1, 2, 3])
+    made.save(path)
 
 
 def read_or_refuse(read, *words):
