@@ -74,6 +74,6 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or not sys.argv[1] or sys.argv[1].startswith("-"):
         raise SystemExit("usage: python examples/track_with_onnx.py MODEL.onnx")
     main(sys.argv[1])

@@ -71,7 +71,7 @@ def test_evaluation_knows_records_and_nothing_else_of_data():
 def test_models_know_how_one_image_is_read_and_prepared_and_nothing_else_of_data():
     lines = [line for path in SOURCES if "models" in path.parts for line in path.read_text().splitlines()]
     imports = [line for line in lines if "reid.data" in line and "import" in line]
-    assert imports == ["from reid.data import read_image, test_transform"]
+    assert imports == ["from reid.data import read_image, test_transform, to_rgb"]
 
 
 def test_faiss_is_imported_only_inside_the_search():

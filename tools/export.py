@@ -24,7 +24,7 @@ def main(words: Sequence[str]) -> None:
     add("--weights", metavar="FILE", type=Path, required=True, help="any known format")
     add("--out", metavar="FILE", type=Path, required=True, help="the file to write")
     add("--format", choices=FORMATS, help="default: told by the suffix, .onnx, .pt2 or .ts")
-    add("--keys", choices=KEYS, default="timm", help="whose keys plain weights have; default: timm")
+    add("--keys", choices=KEYS, help="whose keys plain weights have; default: timm")
     add("--with-preprocessing", action="store_true", help="take RGB 0..255 of the model's size")
     add("--images", metavar="DIR|CSV", help="images to compare on; default: drawn ones")
     add("--tolerance", metavar="T", type=float, default=1e-4, help="largest relative difference; 1e-4")
@@ -32,7 +32,10 @@ def main(words: Sequence[str]) -> None:
     inputs = (args.weights, Path(args.images)) if args.images is not None else (args.weights,)
     check_output(args.out, *inputs)
     form = pick_format(args.out, args.format)
-    settings = Settings(form, args.keys, args.with_preprocessing, args.tolerance)
+    if args.keys and form != "plain":
+        raise InputError(f"--keys is of plain weights, the format is {form}; leave it out")
+    keys = args.keys or "timm"
+    settings = Settings(form, keys, args.with_preprocessing, args.tolerance)
     model, header = load_any(args.weights)
     images = _images(args.images, header.preprocessing, args.with_preprocessing)
     difference = export_model(model, header.preprocessing, args.out, images, settings)
@@ -40,7 +43,7 @@ def main(words: Sequence[str]) -> None:
         print("cameras: the features that were compared are those of no camera, the mean over all")
     if form == "plain":
         is_resnet = "resnet" in model.spec.name
-        held = "backbone, necks and classifiers" if args.keys == "transreid" else "the backbone alone"
+        held = "backbone, necks and classifiers" if keys == "transreid" else "the backbone alone"
         told = f"; the keys do not tell its last stride, {model.spec.last_stride}" if is_resnet else ""
         print(f"holds: {held}{told}")
     source = args.images or "drawn images"

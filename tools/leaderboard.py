@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reid.evaluation import format_table
 from reid.leaderboard import TABLES, Cell, find_cells, recipe_of
-from reid.leaderboard.build_cells import Plan, check_words, run_cell
+from reid.leaderboard.build_cells import Plan, check_kept, check_words, run_cell
 from reid.leaderboard.listing import LIST_HEADER, as_dict, list_line
 from reid.leaderboard.places import Disk
 from reid.leaderboard.results import check_places, read_results
@@ -29,10 +29,11 @@ def list_cells(args: Namespace, cells: list[Cell]) -> int:
 def run(args: Namespace, cells: list[Cell]) -> int:
     """Train and test cells. Exit 0: every cell with a recipe was measured; 1: not all; 2: wrong input."""
     check_words(args.overrides)
-    check_places(args.results, args.json, cells)
-    setup_logging()
+    check_places(args.results, args.json)
     disk = Disk(args.data, args.weights)
     plan = Plan(disk, args.results, args.seeds or 1, tuple(args.overrides), args.toy, args.again)
+    check_kept(cells, plan)
+    setup_logging()
     results = {cell.key: run_cell(cell, plan) for cell in cells}
     print(as_text(cells, results))
     if args.json:
@@ -43,8 +44,8 @@ def run(args: Namespace, cells: list[Cell]) -> int:
 def show(args: Namespace, cells: list[Cell]) -> int:
     """Render finished cells as Markdown, or to a file as HTML: of all tables those that have any."""
     found = read_results(args.results, cells)
-    check_places(args.results, args.json, cells)
-    tables = {cell.table for cell in cells if args.table or cell.key in found} or set(TABLES)
+    check_places(args.results, args.out, args.json)
+    tables = {cell.table for cell in cells if args.table or cell.key in found}
     print(write_page([cell for cell in cells if cell.table in tables], found, args.out))
     if args.json:
         write_json(args.json, found)

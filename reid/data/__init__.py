@@ -11,7 +11,7 @@ from reid.data.market1501 import load_market1501
 from reid.data.merged import merge_training
 from reid.data.mot import MotRules, load_mot
 from reid.data.msmt17 import load_msmt17
-from reid.data.read_image import ImageError, read_image
+from reid.data.read_image import ImageError, read_image, to_rgb
 from reid.data.records import UNKNOWN, Records, ReIDDataset, Trial
 from reid.data.registry import LOADERS, load_dataset
 from reid.data.samplers import PKSampler, ShuffledSampler
@@ -58,6 +58,7 @@ __all__ = [
     "set_epoch",
     "shuffled_loader",
     "test_transform",
+    "to_rgb",
     "train_loader",
     "train_transform",
     "write_synthetic",

@@ -38,6 +38,9 @@ DAMAGED = (
 )
 
 
+_OF_32_BITS = "its numbers are of 32 bits (mode {}), and nobody knows its white; save it with 8 or 16"
+
+
 class ImageError(InputError):
     """An image cannot be read; the message names it."""
 
@@ -90,24 +93,34 @@ def decode_image(data: bytes, path: Path, decoder: Decoder = "pillow") -> Image.
                     return Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
                 # What OpenCV cannot decode, Pillow decodes or says what is wrong with.
             image.load()
-            # Most images are RGB already, and convert would copy them.
-            return image if image.mode == "RGB" else _of_eight_bits(image, path).convert("RGB")
+            if _tells_its_white(image):
+                return to_rgb(image)
     except Image.UnidentifiedImageError as error:
         raise _unreadable(path, "its content is no known image format") from error
     # What Pillow's decoders raise on damaged files, depending on the format and the place of the damage.
     except DAMAGED as error:
         raise _unreadable(path, " ".join(str(error).split())) from error
+    raise _unreadable(path, _OF_32_BITS.format(image.mode))
 
 
-def _of_eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """The image itself, or the upper 8 bits of one of 16, which Pillow opens as one of 32 where it is old."""
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-        raise _unreadable(
-            path, f"its numbers are of 32 bits (mode {image.mode}), and it does not tell its white"
-        )
-    if not image.mode.startswith("I"):
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image as RGB of 8 bits, as :func:`read_image` gives it; itself where it is.
+
+    Raises:
+        ImageError: If its numbers are of 32 bits.
+    """
+    if image.mode == "RGB":  # most are, and convert would copy them
         return image
-    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if not _tells_its_white(image):
+        raise ImageError(f"an image must tell its white, this one does not: {_OF_32_BITS.format(image.mode)}")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _tells_its_white(image: Image.Image) -> bool:
+    """Whether it is of 8 or 16 bits; of 16 Pillow opens some as 32, of formats that have none."""
+    return image.mode != "F" and (image.mode != "I" or image.format in ("PNG", "PPM"))
 
 
 def _unreadable(path: Path, reason: str) -> ImageError:

@@ -1,6 +1,7 @@
 """From cells of the paper's tables to trained, tested and written ones."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,9 +41,10 @@ APPENDIX = {
     "DENOISE.TIMESTEPS": 1000,
     "DENOISE.PERIOD": 10,
 }
+FILES = ("MODEL.PRETRAIN_PATH", "MODEL.TEXT_FEATURES")
 # Where things are and what they are computed with, no part of a protocol; and what is compared by itself.
 UNNAMED = (
-    *("OUTPUT_DIR", "DATASETS.ROOT_DIR", "MODEL.PRETRAIN_PATH", "MODEL.TEXT_FEATURES", "MODEL.DEVICE"),
+    *("OUTPUT_DIR", "DATASETS.ROOT_DIR", "MODEL.DEVICE", *FILES),
     *("SOLVER.SEED", "DATALOADER.NUM_WORKERS", "SOLVER.TENSORBOARD", *APPENDIX),
 )
 
@@ -68,6 +70,20 @@ class Plan:
     again: bool = False
 
 
+@dataclass(frozen=True)
+class _Work:
+    """All that a cell's run is made of; ``digest`` tells finished cells of other words, seeds or sizes."""
+
+    recipe: Recipe
+    root: Path
+    words: list[str]
+    plain: CfgNode
+    cfg: CfgNode
+    seeds: range
+    missing: list[str]
+    digest: str
+
+
 def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
     """Train what a cell needs, test it, and write ``<cell>.json``; a finished one is read.
 
@@ -75,32 +91,23 @@ def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
         The cell's result, or ``cell`` and ``missing``: why it cannot run.
 
     Raises:
-        InputError: If the words cannot be used, or the cell's file is none of this tool.
+        InputError: If the words cannot be used, or the cell's file is none of this tool or of other words,
+            seeds or sizes.
     """
     recipe = recipe_of(cell)
     if recipe is None:
         return {"cell": cell.key, "missing": [f"no recipe here: {cell.source}"]}
-    root = plan.results / "toy_data" if plan.toy else plan.disk.data
-    found, missing = ((), []) if plan.toy else plan.disk.find_weights(recipe, plan.words)
-    shared = (*recipe.network, "DATASETS.ROOT_DIR", str(root), *found)
-    small = toy_words(recipe) if plan.toy else ()
-    words = [*shared, *recipe.words, *small, *plan.words]
-    cfg, seeds = _configure(recipe, words, plan.seeds)
-    if not plan.toy:
-        missing += plan.disk.missing_data(recipe)
-    if missing:
-        return {"cell": cell.key, "missing": missing}
-    kept = read_result(plan.results, cell.key)
-    key = _digest(cfg, str(plan.seeds), recipe.variant)
-    if kept is not None and kept["digest"] == key and not plan.again:
+    work = _work_of(recipe, plan)
+    if work.missing:
+        return {"cell": cell.key, "missing": work.missing}
+    kept = None if plan.again else _kept(cell, plan, work.digest)
+    if kept is not None:
         return kept
     if plan.toy:
-        draw_toys(recipe, root)
-    own = [*_without_denoising(small), *_without_denoising(plan.words)]
-    plain = load_config(recipe.config, [*shared, *own, "DENOISE.MODE", "none"])
+        draw_toys(recipe, work.root)
     start = time.perf_counter()
     try:
-        runs = {str(seed): _run_seed(recipe, plain, words, seed, plan.results / "runs") for seed in seeds}
+        runs = {str(seed): _run_seed(work, seed, plan.results / "runs") for seed in work.seeds}
     except InputError as error:
         return {"cell": cell.key, "missing": [f"stopped: {error}"]}
     result = {
@@ -112,16 +119,69 @@ def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
         "metrics": _metrics(list(runs.values())),
         "by_seed": runs,
         "protocol": next(iter(runs.values()))["protocol"],
-        "differences": differences(cfg, recipe, plan),
+        "differences": differences(work.cfg, recipe, plan),
         "toy": plan.toy,
-        "recipe": {"config": recipe.config, "variant": recipe.variant, "words": words},
-        "config": cfg.dump(),
-        "digest": key,
+        "recipe": {"config": recipe.config, "variant": recipe.variant, "words": work.words},
+        "config": work.cfg.dump(),
+        "digest": work.digest,
         "seconds": time.perf_counter() - start,
         **environment(),
     }
     write_json(plan.results / f"{cell.key}.json", result)
     return result
+
+
+def check_kept(cells: Sequence[Cell], plan: Plan) -> None:
+    """Refuse to measure cells beside ones that were finished otherwise, before anything is trained.
+
+    Raises:
+        InputError: As :func:`run_cell`.
+    """
+    for cell in cells:
+        recipe = recipe_of(cell)
+        if recipe and not plan.again and os.path.lexists(plan.results / f"{cell.key}.json"):
+            _kept(cell, plan, _work_of(recipe, plan).digest)
+
+
+def _kept(cell: Cell, plan: Plan, digest: str) -> dict[str, Any] | None:
+    """A finished cell, if it was measured as is asked for; None where there is none."""
+    kept = read_result(plan.results, cell.key)
+    if kept is not None and kept["digest"] != digest:
+        raise InputError(
+            f"{cell.key} was measured with other words, seeds or sizes, and is in {plan.results}; name"
+            " another folder by --results, or measure it anew by --again"
+        )
+    return kept
+
+
+def _work_of(recipe: Recipe, plan: Plan) -> _Work:
+    """What is to be done for a cell, and what is missing for it.
+
+    What its words make impossible is found here, before anything is trained: the last seed, the device, and a
+    network that cannot be built.
+    """
+    root = plan.results / "toy_data" if plan.toy else plan.disk.data
+    found, missing = ((), []) if plan.toy else plan.disk.find_weights(recipe, plan.words)
+    shared = (*recipe.network, "DATASETS.ROOT_DIR", str(root), *found)
+    small = toy_words(recipe) if plan.toy else ()
+    words = [*shared, *recipe.words, *small, *plan.words]
+    own = [*_without_denoising(small), *_without_denoising(plan.words)]
+    cfg = load_config(recipe.config, words)
+    seeds = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + plan.seeds)
+    load_config(recipe.config, [*words, "SOLVER.SEED", str(seeds[-1])])
+    pick_device(cfg.MODEL.DEVICE)
+    with torch.device("meta"):
+        ReIDModel(build_model_spec(cfg, 2), build_preprocessing(cfg))
+    return _Work(
+        recipe=recipe,
+        root=root,
+        words=words,
+        plain=load_config(recipe.config, [*shared, *own, "DENOISE.MODE", "none"]),
+        cfg=cfg,
+        seeds=seeds,
+        missing=missing if plan.toy else [*missing, *plan.disk.missing_data(recipe)],
+        digest=_digest(cfg, str(plan.seeds), recipe.variant),
+    )
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -135,21 +195,6 @@ def check_words(words: Sequence[str]) -> None:
     for key in words[::2]:
         if key in FIXED:
             raise InputError(f"{key} is what tells cells apart; {FIXED[key]}")
-
-
-def _configure(recipe: Recipe, words: list[str], seeds: int) -> tuple[CfgNode, range]:
-    """The configuration of a cell, with the seeds of its runs.
-
-    What its words make impossible is found here, before anything is trained: the last seed, the device, and a
-    network that cannot be built.
-    """
-    cfg = load_config(recipe.config, words)
-    numbers = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + seeds)
-    load_config(recipe.config, [*words, "SOLVER.SEED", str(numbers[-1])])
-    pick_device(cfg.MODEL.DEVICE)
-    with torch.device("meta"):
-        ReIDModel(build_model_spec(cfg, 2), build_preprocessing(cfg))
-    return cfg, numbers
 
 
 def differences(cfg: CfgNode, recipe: Recipe, plan: Plan) -> list[str]:
@@ -173,8 +218,9 @@ def differences(cfg: CfgNode, recipe: Recipe, plan: Plan) -> list[str]:
     return lines
 
 
-def _run_seed(recipe: Recipe, plain: CfgNode, words: list[str], seed: int, folder: Path) -> dict[str, Any]:
+def _run_seed(work: _Work, seed: int, folder: Path) -> dict[str, Any]:
     """The comparison of one seed's model with its baseline, which all variants of a configuration share."""
+    recipe, plain = work.recipe, work.plain
     stem = recipe.config.removesuffix(".yml")
     below = folder / f"{stem}-baseline-{_digest(plain)}" / f"seed_{seed}"
     baseline = _train(with_values(plain, {"SOLVER.SEED": seed}), below, BASELINE)
@@ -183,8 +229,8 @@ def _run_seed(recipe: Recipe, plain: CfgNode, words: list[str], seed: int, folde
     forced = ["SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(baseline), "SOLVER.SEED", str(seed)]
     if recipe.variant == "merged":
         forced += ["DATASETS.NAMES", str(list(recipe.data))]
-    cfg = load_config(recipe.config, [*words, *forced])
-    name = f"{stem}-{recipe.variant}-{_digest(cfg, str(baseline))}"
+    cfg = load_config(recipe.config, [*work.words, *forced])
+    name = f"{stem}-{recipe.variant}-{_digest(cfg, below.parent.name)}"
     own = folder / name / f"seed_{seed}"
     weights = _train(cfg, own, DENOISED)
     return _test(cfg, recipe, own, ModelFiles(weights, baseline))
@@ -214,8 +260,10 @@ def _without_denoising(words: tuple[str, ...]) -> list[str]:
 
 
 def _digest(cfg: CfgNode, *more: str) -> str:
-    """Of the configuration without its folder and seed."""
-    own = with_values(cfg, {"OUTPUT_DIR": ""} if more else {"OUTPUT_DIR": "", "SOLVER.SEED": 0})
+    """Of the configuration without its seed and without the folders of its files, which may be moved."""
+    names = {key: Path(value).name for key, value in leaves(cfg) if key in FILES}
+    places = {"OUTPUT_DIR": "", "DATASETS.ROOT_DIR": ""}
+    own = with_values(cfg, names | places | ({} if more else {"SOLVER.SEED": 0}))
     return hashlib.sha256("\n".join([own.dump(), *more]).encode()).hexdigest()[:12]
 
 

@@ -1,11 +1,10 @@
 """Finished cells as files, and what they were made with."""
 
 import json
-import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 import torch
 
 import reid
-from reid.leaderboard.paper import Cell
+from reid.leaderboard.paper import Cell, find_cells
 from reid.models.header import package_versions
 from reid.utils import InputError, check_output, check_writable
+
+MOST = 1e6  # milliseconds an image
 
 
 def read_result(folder: Path, key: str) -> dict[str, Any] | None:
@@ -28,6 +29,8 @@ def read_result(folder: Path, key: str) -> dict[str, Any] | None:
     path = folder / f"{key}.json"
     if not os.path.lexists(path):
         return None
+    if not path.is_file():
+        raise InputError(f"{path} must be the file of a finished cell, it is no regular file; remove it")
     try:
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
         fault = _fault(found, key)
@@ -43,46 +46,68 @@ def _fault(found: Any, key: str) -> str:
     if found["cell"] != key:
         return "it is of another cell"
     texts = [found["protocol"], found["digest"], found["finished"], *found["differences"]]
-    if not isinstance(found["differences"], list) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(found["differences"], list) or not _are_texts(texts):
         return "its words are no text"
     if not isinstance(found["toy"], bool):
         return "toy is neither true nor false"
+    if not {"mAP", "R1"} <= set(found["metrics"]):
+        return "mAP or R1 is missing"
     for name, column in found["metrics"].items():
-        numbers = [column["mean"], *(column[other] for other in column if other != "interval")]
-        numbers += column.get("interval", [])
-        if not all(isinstance(number, float | int) and math.isfinite(number) for number in numbers):
+        interval = column.get("interval", [0, 0])
+        numbers = [column["mean"], column.get("std", 0), *interval]
+        if len(interval) != 2 or not all(_is_figure(number) for number in numbers):
             return f"{name} holds what is no number"
     made = found["versions"], found["hardware"]
-    return "" if all(isinstance(part, dict) for part in made) else "versions or hardware are missing"
+    if not all(isinstance(part, dict) for part in made) or not _are_texts(found["hardware"]["gpus"]):
+        return "versions or hardware are missing"
+    return ""
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    """Whether all are text that can be written."""
+    return all(isinstance(value, str) and value.encode() is not None for value in values)
+
+
+def _is_figure(value: Any) -> bool:
+    """Whether it can be a metric, a gain or milliseconds."""
+    return isinstance(value, float | int) and not isinstance(value, bool) and abs(value) < MOST
 
 
 def _refuse(word: str) -> float:
     raise ValueError(f"{word} is no finite number")
 
 
-def read_results(folder: Path, cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
-    """The finished ones of some cells, by their keys.
+def read_results(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """The finished ones of some cells, by their keys; at least one.
 
     Raises:
-        InputError: If there is no such folder, or a cell's file is no result of this tool.
+        InputError: If there is no such folder, none of the cells is finished, or a file is no result of this
+            tool.
         OSError: If a file cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"the folder of results must be one that 'run' wrote to, {folder} is no folder")
-    found = {cell.key: read_result(folder, cell.key) for cell in cells}
-    return {key: result for key, result in found.items() if result is not None}
+    found = {cell.key: result for cell in cells if (result := read_result(folder, cell.key)) is not None}
+    if not found:
+        raise InputError(f"{folder} must hold a finished cell of what is asked for, it holds none; run some")
+    return found
 
 
-def check_places(folder: Path, json_file: Path | None, cells: Iterable[Cell]) -> None:
-    """Refuse a folder of results that cannot be written, and figures that would replace a finished cell.
+def check_places(folder: Path, *outputs: Path | None) -> None:
+    """Refuse a folder of results that cannot be written, and outputs that would replace a finished cell.
+
+    Args:
+        folder: Of the results.
+        outputs: Files to write; None is none. They must differ, too.
 
     Raises:
         InputError: With what to name instead.
     """
-    files = [folder / f"{cell.key}.json" for cell in cells]
     check_writable(folder / "cell.json")
-    if json_file is not None:
-        check_output(json_file, *files, to_stream=True)
+    cells = [folder / f"{cell.key}.json" for cell in find_cells()]
+    given = [path for path in outputs if path is not None]
+    for place, path in enumerate(given):
+        check_output(path, *cells, *given[:place], to_stream=True)
 
 
 def environment() -> dict[str, Any]:

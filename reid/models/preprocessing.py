@@ -9,7 +9,7 @@ from typing import Literal
 from PIL import Image
 from torch import Tensor
 
-from reid.data import read_image, test_transform
+from reid.data import read_image, test_transform, to_rgb
 from reid.utils import InputError
 
 MAX_SIDE = 4096
@@ -62,8 +62,7 @@ class Preprocessing:
                 f"an image must be a path or a PIL image, got {type(image).__name__}; reid.embed takes arrays"
             )
         picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-        # convert would copy an image that is RGB already, as all of a data set's are.
-        return self._transform(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        return self._transform(to_rgb(picture))
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], Tensor]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from reid.data import to_rgb
 from reid.models import ReIDModel
 from reid.retrieval.images import BATCH, embed, is_rgb
 from reid.utils import InputError
@@ -46,7 +47,7 @@ def embed_boxes(
         InputError: If the frame is no image, the boxes no table of four columns, or one of them is not
             finite or holds nothing of the frame; its row is named.
     """
-    pixels = frame.convert("RGB") if isinstance(frame, Image.Image) else frame
+    pixels = to_rgb(frame) if isinstance(frame, Image.Image) else frame
     if not isinstance(pixels, np.ndarray | Image.Image):
         raise InputError(
             f"a frame must be an array (H, W, 3) uint8 or a PIL image, got {type(frame).__name__}; open it"

@@ -14,6 +14,7 @@ from torch import Tensor
 from reid.evaluation.array_files import open_arrays
 from reid.evaluation.faiss_flat import faiss_metric, import_faiss
 from reid.evaluation.similarity import METRICS, check_finite, check_table, in_stable_order, unit_rows
+from reid.retrieval.images import as_path
 from reid.utils import InputError, at_least_one, unknown_choice, write_atomically
 
 KIND = "denoisereid-gallery-1"
@@ -42,7 +43,7 @@ class Gallery:
 
     def __init__(self, dim: int, metric: str = "cosine") -> None:
         if metric not in METRICS:
-            raise InputError(unknown_choice("metric", metric, METRICS))
+            raise InputError(unknown_choice("metric", str(metric), METRICS))
         self.dim, self.metric = at_least_one(dim, "dim, the width of a feature,"), metric
         self._faiss = import_faiss()
         self._flat = self._faiss.IndexFlat(self.dim, faiss_metric(self._faiss, metric))
@@ -68,7 +69,7 @@ class Gallery:
 
         Args:
             feats: (N, D) tensor or array of finite numbers, N may be 0; for ``cosine`` their length means
-                nothing, and zero has the cosine 0 with everything.
+                nothing from 1e-18 on, and zero has the cosine 0 with everything.
             ids: (N,) whole numbers of 0 and more that are not in the gallery yet, each once.
 
         Raises:
@@ -160,7 +161,7 @@ class Gallery:
             InputError: If the name does not end in ``.npz``.
             OSError: If the file cannot be written.
         """
-        path = Path(path)
+        path = as_path(path)
         if path.suffix != ".npz":
             raise InputError(f"a gallery is an .npz file, got {path}; name it so")
         with self._lock, write_atomically(path) as temporary:
@@ -183,9 +184,11 @@ class Gallery:
         Raises:
             InputError: If the file is missing, damaged, or no gallery.
         """
-        path = Path(path)
+        path = as_path(path)
         if path.suffix.lower() != ".npz":
             raise InputError(f"a gallery is an .npz file that Gallery.save wrote, got {path}")
+        if not path.is_file():
+            raise InputError(f"gallery not found: {path} is no file")
         found = open_arrays(path)
         if not {"kind", "metric", "ids", "features"} <= set(found.names) or str(found.read("kind")) != KIND:
             raise InputError(f"{path} is no gallery that Gallery.save wrote")
@@ -202,7 +205,7 @@ class Gallery:
     def _table(self, feats: Any) -> Tensor:
         """Features (N, D) as they came, of whatever type of numbers."""
         try:
-            rows = feats if isinstance(feats, Tensor) else torch.as_tensor(np.ascontiguousarray(feats))
+            rows = feats if isinstance(feats, Tensor) else torch.as_tensor(_forwards(np.asarray(feats)))
             rows = rows.detach().cpu()
         except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
             raise InputError(
@@ -224,6 +227,11 @@ class Gallery:
         rows = rows.float()
         lengths = check_finite(rows, "given")
         return (unit_rows(rows, lengths) if self.metric == "cosine" else rows).contiguous()
+
+
+def _forwards(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that runs backwards as a copy that does not: torch knows none."""
+    return array.copy() if any(stride < 0 for stride in array.strides) else array
 
 
 def _numbers(ids: Any) -> NDArray[np.int64]:

@@ -91,15 +91,20 @@ def find_images(folder: str | Path) -> list[Path]:
         InputError: If there is no such folder, or no image in it.
         OSError: If a folder cannot be listed.
     """
-    folder = _path(folder)
+    folder = as_path(folder)
     if not folder.is_dir():
         raise InputError(f"images are found in a folder, {folder} is none")
     return [folder / name for name in images_below(folder)]
 
 
-def _path(given: str | Path) -> Path:
-    if not str(given) or "\0" in str(given):
-        raise InputError(f"a path must be the text of one, got {str(given)!r}")
+def as_path(given: Any) -> Path:
+    """A path that was given as text or as a path.
+
+    Raises:
+        InputError: If it is anything else, or an empty text.
+    """
+    if not isinstance(given, str | Path) or not str(given) or "\0" in str(given):
+        raise InputError(f"a path must be the text of one, got {reprlib.repr(given)}")
     return Path(given)
 
 
@@ -108,17 +113,22 @@ def _cameras(camids: Any, count: int) -> NDArray[np.int64]:
     cameras = np.asarray(camids)
     if cameras.shape != (count,):
         raise InputError(f"camids must be one for each of {count} images, got {reprlib.repr(camids)}")
-    if cameras.dtype.kind not in "iu" or (cameras < UNKNOWN).any():
+    if cameras.dtype.kind not in "iu" or not _are_cameras(cameras):
         raise InputError(
             f"camids must be whole numbers, {UNKNOWN} for an unknown one, got {reprlib.repr(camids)}"
         )
     return cameras.astype(np.int64)
 
 
+def _are_cameras(cameras: NDArray[Any]) -> bool:
+    """Whether whole numbers are cameras or unknown ones, and fit into 64 bits."""
+    return bool(((cameras >= UNKNOWN) & (cameras <= np.iinfo(np.int64).max)).all())
+
+
 def _listed(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
     """The images one by one."""
     if isinstance(images, str | Path):
-        path = _path(images)
+        path = as_path(images)
         return find_images(path) if path.is_dir() else [path]
     if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return [images]
@@ -132,7 +142,7 @@ def _listed(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
 
 def _opened(picture: Any, place: int, is_bgr: bool) -> Image.Image | Path:
     if isinstance(picture, str | Path):
-        return _path(picture)
+        return as_path(picture)
     if isinstance(picture, Image.Image):
         return picture
     if not isinstance(picture, np.ndarray):

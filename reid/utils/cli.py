@@ -142,12 +142,12 @@ def add_leaderboard_options(parser: argparse.ArgumentParser, action: str, tables
         help="as 'list' names it; repeatable; default: all",
     )
     if action in ("list", "run"):
-        add("--data", metavar="ROOT", type=Path, default=Path("datasets"), help="default: datasets")
+        add("--data", metavar="ROOT", type=_folder, default=Path("datasets"), help="default: datasets")
         what = "of weight files, at any depth; default: weights"
-        add("--weights", metavar="ROOT", type=Path, default=Path("weights"), help=what)
+        add("--weights", metavar="ROOT", type=_folder, default=Path("weights"), help=what)
     if action in ("run", "show"):
         what = "cells as files, and what was trained; default: results"
-        add("--results", metavar="DIR", type=Path, default=Path("results"), help=what)
+        add("--results", metavar="DIR", type=_folder, default=Path("results"), help=what)
     if action == "run":
         add_seeds_option(parser, "runs of each cell; the paper has 5; default: 1")
         add("--toy", action="store_true", help="drawn people and small networks, in minutes")
@@ -226,6 +226,12 @@ def _output_file(word: str) -> Path:
         check_writable(Path(word))
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    return Path(word)
+
+
+def _folder(word: str) -> Path:
+    if not word:
+        raise argparse.ArgumentTypeError("must be named, got an empty text; the folder that you are in is .")
     return Path(word)
 
 

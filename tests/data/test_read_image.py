@@ -61,7 +61,7 @@ def test_pixels_are_those_of_pillows_conversion(tmp_path, data):
         np.testing.assert_array_equal(np.asarray(image), np.asarray(opened.convert("RGB")))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
 def test_of_16_bits_the_upper_8_are_taken(tmp_path, kind):
     grey = np.arange(0, 65536, 16, np.uint16).reshape(64, 64)
     Image.fromarray(grey).save(tmp_path / "a", kind)
@@ -89,8 +89,9 @@ def test_of_an_animation_the_first_picture_is_taken(tmp_path, kind):
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_numbers_of_32_bits_are_refused_as_nobody_knows_their_white(tmp_path, dtype):
     Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "a.tif")
-    with pytest.raises(ImageError, match=r"a\.tif is not: its numbers are of 32 bits"):
+    with pytest.raises(ImageError, match=r"a\.tif is not: its numbers are of 32 bits") as refused:
         read_image(tmp_path / "a.tif")
+    assert str(refused.value).count("must be readable") == 1
 
 
 def test_a_lossless_image_is_read_as_it_was_written(tmp_path):

@@ -1,6 +1,8 @@
 """Paper beside measured: percent, deviations, gains, toys that are called toys, and text that is escaped."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,8 @@ def test_results_are_read_back_or_are_not_there(tmp_path):
     assert read_results(tmp_path, [CELL, QUOTED]) == {CELL.key: result()}
     with pytest.raises(InputError, match="is no folder"):
         read_results(tmp_path / "none", [CELL])
+    with pytest.raises(InputError, match="must hold a finished cell"):
+        read_results(tmp_path, [QUOTED])
 
 
 def broken(**changes):
@@ -112,13 +116,20 @@ def broken(**changes):
         (broken(protocol=None), "no text"),
         (broken(toy="no"), "neither true nor false"),
         (broken(metrics=[]), "must be the result"),
-        (broken(metrics={"mAP": {}}), "mean"),
-        (broken(metrics={"mAP": {"mean": "x"}}), "no number"),
-        (broken(metrics={"mAP": {"mean": None}}), "no number"),
+        (broken(metrics={"R1": {"mean": 1}, "mAP": {}}), "mean"),
+        (broken(metrics={"R1": {"mean": 1}, "mAP": {"mean": "x"}}), "no number"),
+        (broken(metrics={"R1": {"mean": 1}, "mAP": {"mean": None}}), "no number"),
         (broken(metrics={"mAP": {"mean": float("nan")}}), "NaN is no finite number"),
+        (broken(metrics={"R1": {"mean": 1}, "mAP": {"mean": 1, "interval": [1]}}), "no number"),
+        (broken(metrics={"R1": {"mean": 1}, "mAP": {"mean": True}}), "no number"),
+        (broken(metrics={"R1": {"mean": 1}, "mAP": {"mean": 1e308}}), "no number"),
         (broken(metrics={"mAP": {"mean": 10**400}}), "must be the result"),
-        (broken(metrics={"mAP": {"mean": 1, "interval": 3}}), "must be the result"),
+        (broken(metrics={"R1": {"mean": 1}, "mAP": {"mean": 1, "interval": 3}}), "must be the result"),
         (broken(versions=[]), "versions"),
+        (broken(hardware={"gpus": [1]}), "hardware"),
+        (broken(hardware={"gpus": 3}), "must be the result"),
+        (broken(protocol="\ud800"), "surrogates"),
+        (broken(metrics={"mAP": {"mean": 0.5}}), "R1 is missing"),
         (json.dumps({"cell": CELL.key, "metrics": {}}), "protocol"),
     ],
 )
@@ -130,10 +141,18 @@ def test_what_is_no_result_is_refused_by_its_name(tmp_path, text, message):
         read_result(tmp_path, CELL.key)
 
 
-def test_figures_that_would_replace_a_cell_are_refused(tmp_path):
+def test_outputs_that_would_replace_a_cell_or_each_other_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    check_places(tmp_path, tmp_path / "figures.json", [CELL])
-    with pytest.raises(InputError, match="must go to another file"):
-        check_places(tmp_path, tmp_path / f"{CELL.key}.json", [CELL])
+    check_places(tmp_path, tmp_path / "figures.json", None, tmp_path / "page.md")
+    for outputs in ([tmp_path / f"{TIME.key}.json"], [None, tmp_path / f"{CELL.key}.json"], ["a", "a"]):
+        with pytest.raises(InputError, match="must go to another file"):
+            check_places(tmp_path, *(path and Path(path) for path in outputs))
     with pytest.raises(InputError, match="is a file"):
-        check_places(tmp_path / "file", None, [CELL])
+        check_places(tmp_path / "file")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere"), os.mkfifo])
+def test_what_stands_in_a_cells_place_and_is_no_file_is_refused(tmp_path, make):
+    make(tmp_path / f"{CELL.key}.json")
+    with pytest.raises(InputError, match="is no regular file; remove it"):
+        read_result(tmp_path, CELL.key)

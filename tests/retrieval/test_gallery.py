@@ -117,7 +117,7 @@ def test_files_cut_short_or_of_another_kind(gallery, tmp_path):
     np.savez(tmp_path / "other.npz", features=np.zeros((2, 3)))
     with pytest.raises(InputError, match="no gallery"):
         Gallery.load(tmp_path / "other.npz")
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="gallery not found"):
         Gallery.load(tmp_path / "none.npz")
     with pytest.raises(InputError, match=r"an \.npz file"):
         gallery.save(tmp_path / "g.bin")
@@ -174,8 +174,12 @@ def test_other_refusals(gallery):
             gallery.search(np.ones((1, 8)), k)
     with pytest.raises(InputError, match="is empty"):
         Gallery(8).search(np.ones((1, 8)), 1)
-    with pytest.raises(InputError, match="metric"):
-        Gallery(8, "dot")
+    for metric in ("dot", None):
+        with pytest.raises(InputError, match="metric"):
+            Gallery(8, metric)
+    for path in (None, "", 3):
+        with pytest.raises(InputError, match="a path must be the text of one"):
+            Gallery.load(path)
     with pytest.raises(InputError, match="dim"):
         Gallery(0)
 
@@ -194,6 +198,7 @@ def test_views_of_arrays_are_taken(feats):
     gallery = Gallery(8)
     gallery.add(feats[::-1], range(30))
     assert gallery.search(feats[::-2], 1)[0][:, 0].tolist() == list(range(0, 30, 2))
+    assert gallery.search(feats[::-1][:1], 1)[0].tolist() == [[0]]
 
 
 def test_it_tells_what_it_is(gallery):

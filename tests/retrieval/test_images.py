@@ -155,7 +155,7 @@ def test_the_images_of_a_folder_are_those_that_are_embedded_row_by_row(model, fo
 
 
 @pytest.mark.parametrize(
-    "camids", [3, [1.5] * 5, ["x"] * 5, [float("nan")] * 5, [[0]] * 5, [-2] * 5, [True] * 5]
+    "camids", [3, [1.5] * 5, ["x"] * 5, [float("nan")] * 5, [[0]] * 5, [-2] * 5, [True] * 5, [2**63] * 5]
 )
 def test_cameras_that_are_none(model, pixels, camids):
     with pytest.raises(InputError, match="camids must be"):
@@ -179,6 +179,18 @@ def test_features_that_are_not_finite_are_refused(model, pixels):
 def test_frames_that_are_none(model, frame):
     with pytest.raises(InputError, match=f"a frame must be .* got {type(frame).__name__}"):
         embed_boxes(model, frame, [[0, 0, 1, 1]])
+
+
+def test_pictures_of_16_bits_are_read_as_their_files_are(model, tmp_path):
+    grey = np.linspace(0, 65535, 40 * 20).astype(np.uint16).reshape(40, 20)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    expected = embed(model, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as opened:
+        for picture in (opened, Image.fromarray(grey)):
+            torch.testing.assert_close(embed(model, picture), expected)
+            torch.testing.assert_close(embed_boxes(model, picture, [[0, 0, 20, 40]]), expected)
+    with pytest.raises(InputError, match="nobody knows its white"):
+        embed(model, Image.fromarray(grey.astype(np.float32)))
 
 
 def test_the_package_tells_its_names():
@@ -226,5 +238,5 @@ def test_a_gallery_of_another_model_is_refused(model, pixels):
     other.add(np.ones((1, model.dim + 1)), [0])
     with pytest.raises(InputError, match=f"width of {model.dim + 1}, got {model.dim}"):
         search(model, pixels, other)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="gallery not found"):
         search(model, pixels, "none.npz")

@@ -71,6 +71,7 @@ def test_the_example_refuses_what_it_cannot_use_in_one_line(run, weights, tmp_pa
         (["--format", "torchscript", "--tolerance", "-1"], "a finite number of at least 0, got -1"),
         (["--format", "torchscript", "--tolerance", "nan"], "a finite number of at least 0, got nan"),
         (["--format", "torchscript", "--images", ""], "images must be named"),
+        (["--keys", "timm", "--format", "onnx"], "--keys is of plain weights"),
         (["--keys", "torchvision", "--format", "plain"], "torchvision keys cannot express"),
         ([], "--format must be one of"),
     ],

@@ -51,18 +51,17 @@ def test_list_tells_every_cell_its_recipe_and_what_is_on_disk(run, tmp_path):
     assert told[-1]["recipe"]["config"] == "resnet50_vehicleid.yml"
 
 
-def test_show_of_nothing_is_the_papers_tables(run, tmp_path):
+def test_show_of_nothing_is_refused(run, tmp_path):
     (tmp_path / "results").mkdir()
-    assert run("show", "--out", "page.html")[:2] == (0, "wrote page.html\n")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert page.startswith("<!doctype html>")
-    assert all(f"Table {number}" in page for number in TABLES)
+    code, _, err = run("show", "--out", "page.html")
+    assert (code, "must hold a finished cell" in err) == (2, True)
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_what_the_words_make_impossible_is_found_before_anything_is_trained(run, tmp_path):
     (tmp_path / "r" / "table1-baseline-msmt17.json").mkdir(parents=True)
     code, _, err = run("run", "--table", "1", "--toy", "--results", "r")
-    assert (code, "Is a directory" in err) == (2, True)
+    assert (code, "is no regular file; remove it" in err) == (2, True)
     for words in (
         ("SOLVER.SEED", 2**63 - 1, "--seeds", "2"),
         ("MODEL.DEVICE", "tpu"),
@@ -90,7 +89,8 @@ def test_what_the_words_make_impossible_is_found_before_anything_is_trained(run,
         (("list", "--seeds", "3"), "unrecognized arguments"),
         (("list", "--row", "none"), "unknown row 'none'"),
         (("run", "--table", "1", "--toy", "DATASETS.ROOT_DIR", "x"), "name the data root by --data"),
-        (("run", "--table", "1", "--json", "results/table1-baseline-msmt17.json"), "must go to another file"),
+        (("run", "--table", "1", "--json", "results/table2-merged-msmt17.json"), "must go to another file"),
+        (("run", "--table", "1", "--toy", "--results", ""), "must be named, got an empty text"),
         (("run", "--table", "one"), "invalid int"),
     ],
 )
@@ -114,6 +114,15 @@ def test_a_toy_table_is_measured_kept_and_shown(run, tmp_path):
     assert all(cell["metrics"]["mAP"]["std"] >= 0 for cell in first.values())
     assert run(*words)[0] == 0
     assert json.loads((tmp_path / "r.json").read_text()) == first, "a finished cell is taken as it is"
+    for other in ((*words[:3], "--toy", "--results", "r"), (*words, "SOLVER.BASE_LR", "0.1")):
+        code, _, err = run(*other)
+        assert (code, "with other words, seeds or sizes" in err) == (2, True)
+    (tmp_path / "r").rename(tmp_path / "moved")
+    assert run(*words[:7], "moved", *words[8:])[0] == 0
+    assert json.loads((tmp_path / "r.json").read_text()) == first, "wherever it lies"
+    (tmp_path / "moved").rename(tmp_path / "r")
+    code, _, err = run("show", "--results", "r", "--out", "page.md", "--json", "page.md")
+    assert (code, "must go to another file" in err) == (2, True)
     code, out, _ = run("show", "--results", "r")
     assert code == 0
     assert out.count("(toy)") == 3, "two cells, and the gain of one over the other"
