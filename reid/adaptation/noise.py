@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Noise:
         Raises:
             InputError: If r is not finite and at least 0.001, or there is no noise.
         """
-        if not shrinkage >= LEAST_SHRINKAGE or not np.isfinite(shrinkage):
+        if not isinstance(shrinkage, Real) or not LEAST_SHRINKAGE <= shrinkage < np.inf:
             raise InputError(
                 f"the shrinkage r must be finite and at least {LEAST_SHRINKAGE}, got {shrinkage}; 3 is usual"
             )
@@ -97,9 +98,8 @@ def measure_noise(
         InputError: If there are no pairs, the cameras are fewer than two, a feature is
             zero or not finite, or an option is out of range.
     """
-    for name, numbers in (("camera", camids), ("tracklet", tracklets)):
-        if numbers is not None and len(numbers) != len(features):
-            raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
+    features = np.asarray(features)
+    camids, tracklets = _one_each("camera", camids, features), _one_each("tracklet", tracklets, features)
     if camids is not None and tracklets is None:
         check_cameras(camids)
     if mean_per_camera and camids is None:
@@ -121,6 +121,18 @@ def measure_noise(
     if len(pairs) == 0:
         raise InputError("no two images are among each other's nearest; give more images, or a larger k")
     return Noise(noise_covariance(seen, pairs), mean, camera_means, len(pairs), length)
+
+
+def _one_each(name: str, numbers: Indices | None, features: Features) -> Indices | None:
+    """Whole numbers (N,), one for each feature; lists become arrays."""
+    if numbers is None:
+        return None
+    numbers = np.asarray(numbers)
+    if len(numbers) != len(features):
+        raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise InputError(f"{name} numbers must be whole, one each, got {numbers.shape} of {numbers.dtype}")
+    return numbers
 
 
 def check_cameras(camids: Indices) -> None:

@@ -105,7 +105,7 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
 
 
 def _check(features: Features, k: int) -> None:
-    if not 1 <= k <= MOST_NEIGHBOURS:
+    if not isinstance(k, int | np.integer) or not 1 <= k <= MOST_NEIGHBOURS:
         raise InputError(f"pairs need 1 to {MOST_NEIGHBOURS} neighbours an image, got k = {k}; 2 is usual")
     if features.ndim != 2:
         raise InputError(f"features must be (N, D), got shape {features.shape}")

@@ -40,3 +40,39 @@ def test_a_shrinkage_that_rounding_would_decide_is_refused(shrinkage):
     with pytest.raises(InputError, match=r"r must be finite and at least 0\.001, got .*; 3 is usual"):
         noise.inverse_root(shrinkage)
     assert np.isfinite(noise.inverse_root(1e-3)).all()
+
+
+def test_lists_are_measured_as_arrays_are():
+    features, camids, _ = site(ids=20)
+    tracklets = np.arange(len(camids)) // 2
+    for options in (
+        {"camids": camids},
+        {"camids": camids, "mean_per_camera": True},
+        {"camids": None, "tracklets": tracklets},
+    ):
+        lists = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in options.items()
+        }
+        expected, found = measure_noise(features, **options), measure_noise(features.tolist(), **lists)
+        np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"camids": [0.5, 1.5] * 20}, "camera numbers must be whole"),
+        ({"camids": ["a", "b"] * 20}, "camera numbers must be whole"),
+        ({"camids": [[0]] * 40}, "camera numbers must be whole"),
+        ({"camids": None, "tracklets": [0.5] * 40}, "tracklet numbers must be whole"),
+        ({"k": 1.5}, r"k = 1\.5; 2 is usual"),
+        ({"k": "2"}, "k = 2; 2 is usual"),
+        ({"shrinkage": "3"}, "shrinkage r must be finite"),
+        ({"shrinkage": None}, "shrinkage r must be finite"),
+        ({"shrinkage": float("inf")}, "shrinkage r must be finite"),
+    ],
+)
+def test_options_of_other_kinds_are_refused(options, message):
+    features, camids, _ = site(ids=20)
+    with pytest.raises(InputError, match=message):
+        fit_camera_noise(features, **{"camids": camids} | options)
