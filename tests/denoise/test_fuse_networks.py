@@ -50,6 +50,7 @@ def test_small_transformers_in_double(network, targets):
     check(SMALL[network], targets, torch.float64, 1e-10, steps=2)
 
 
+@pytest.mark.slow
 def test_small_resnet_in_double():
     check(SMALL["resnet"], "conv", torch.float64, 1e-10, steps=2)
 

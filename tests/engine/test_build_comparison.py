@@ -47,6 +47,7 @@ def config(people, output, *words):
     return small_config(people, output, "DATASETS.NAMES", "['market1501']", "SOLVER.SEED", "1", *words)
 
 
+@pytest.mark.slow
 def test_all_four_rows_from_files(people, runs, tmp_path):
     files = ModelFiles(runs / "deep/seed_1/denoised.pth", None, runs / "final/seed_1/denoised.pth")
     tested = compare_files(config(people, tmp_path), files, pictures=False)

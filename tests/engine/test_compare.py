@@ -167,6 +167,7 @@ def test_without_flags_nothing_is_said_of_them(plainly):
     assert plainly.protocol.endswith("gallery images")
 
 
+@pytest.mark.slow
 def test_with_flags_all_rows_run_under_them_and_a_line_tells_each(plainly, model, evaluator):
     options = InferenceOptions("bfloat16", channels_last=True)
     found = compare(model, detach_denoisers(model), evaluator, rounds=1, options=options)

@@ -114,6 +114,7 @@ def test_controls_are_added_to_a_finished_run_and_what_is_there_is_kept(people, 
         run_all(other, controls=True, resume=True)
 
 
+@pytest.mark.slow
 def test_the_table_says_what_denoising_changed(people, tmp_path):
     cfg = small_config(people, tmp_path / "run", *ALTERNATING)
     report = run_experiment([build_run(cfg)], controls=True, resume=False)

@@ -69,6 +69,7 @@ def test_the_first_step_is_not_timed(people, tmp_path, monkeypatch):
     assert cost.time.work == 2.0
 
 
+@pytest.mark.slow
 def test_counts_and_sizes_are_those_of_the_run(tmp_path, monkeypatch):
     """Of a run whose epochs differ in their batches, with both phases in turn and evaluations between."""
     people = draw_people(tmp_path / "people", num_train_ids=3, images_per_camera=4)

@@ -38,6 +38,7 @@ def chain(path):
     return found
 
 
+@pytest.mark.slow
 def test_each_checkpoint_keeps_the_chain_before_it(first, tmp_path):
     root, output = first
     drawn = "drawn people in Market-1501's layout"

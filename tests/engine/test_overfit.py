@@ -41,6 +41,7 @@ def test_every_phase_learns_the_batch_and_the_run_stays_as_it_was(people, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["label_free", "joint"])
 def test_denoisers_learn_the_batch(people, tmp_path, mode):
     run = make_run(people, tmp_path, "DENOISE.MODE", mode, "DENOISE.BASE_LR", "1e-3")

@@ -363,6 +363,7 @@ def test_a_diverging_loss_stops_with_epoch_iteration_and_parts(
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_few_images(people, tmp_path):
     """Gradients reach everything that is trained."""
     words = (

@@ -100,6 +100,7 @@ def test_the_run_draws_its_curves(watched):
     assert (watched[0] / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs_before", [1, 2])
 def test_a_resumed_run_shows_each_epoch_once(people, tmp_path, monkeypatch, epochs_before):
     """Interrupted behind an evaluation that was not the stage's last, and between the stages."""

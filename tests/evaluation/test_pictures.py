@@ -133,6 +133,7 @@ def test_unreadable_image_is_refused_by_name(tmp_path, grey, content):
     assert not (tmp_path / "ranked.png").exists()
 
 
+@pytest.mark.slow
 def test_importing_evaluation_loads_neither_matplotlib_nor_faiss(pytestconfig):
     code = "import sys, reid.evaluation; sys.exit(bool({'matplotlib', 'faiss'} & set(sys.modules)))"
     command = [sys.executable, "-c", code]

@@ -56,7 +56,7 @@ def export(model, path, form, **options):
     return export_model(model, PREPARED, path, images(), Settings(form, **options))
 
 
-@pytest.mark.parametrize("form", ["torchscript", "torch_export"])
+@pytest.mark.parametrize("form", ["torchscript", pytest.param("torch_export", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "targets"), [("vit_micro", ("mlp",)), ("resnet10", ("conv",))])
 def test_torchs_files_give_the_denoised_features_in_any_batch(tmp_path, capfd, form, name, targets):
     model = denoised(build(name), targets)

@@ -102,6 +102,7 @@ def test_test_prints_three_rows_and_draws(run, trained):
     assert "<!doctype html>" in (output / "report.html").read_text(encoding="utf-8").lower()
 
 
+@pytest.mark.slow
 def test_flags_of_inference_are_run_with_and_told_line_by_line(run, trained):
     output, words, _ = trained
     words = [*words, "TEST.DTYPE", "bfloat16", "MODEL.CHANNELS_LAST", "True"]
@@ -176,6 +177,7 @@ def test_numbers_that_cannot_be_drawn_are_refused_and_nothing_is_written(run, tm
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_refuses_alike(tmp_path):
     result = run_process("test.py", "--config", "demo.yml", "MODEL.NAMES", "x", cwd=tmp_path)
     assert_refused(result, "unknown key MODEL.NAMES", "did you mean MODEL.NAME?")

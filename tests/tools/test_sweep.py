@@ -208,6 +208,7 @@ def test_of_a_run_in_closed_form_nothing_is_gathered_and_build_gives_its_bits(ru
     assert passes["gather"] == 0
 
 
+@pytest.mark.slow
 def test_the_words_of_the_best_build_what_was_measured(run, weights, tmp_path):
     """Those that it prints where one lies above the untouched model are held in test_sweep_result."""
     assert run(weights, "--strengths", "0.5", "1", "--json", tmp_path / "sweep.json").code == 0

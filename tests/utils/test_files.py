@@ -115,6 +115,7 @@ def test_a_pipe_is_written_to(tmp_path):
     assert path.is_fifo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to_file", [True, False])
 def test_standard_output_gets_json_after_what_was_printed(tmp_path, to_file):
     code = (
