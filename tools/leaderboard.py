@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reid.evaluation import format_table
 from reid.leaderboard import TABLES, Cell, find_cells, recipe_of
-from reid.leaderboard.build_cells import Plan, check_kept, check_words, run_cell
+from reid.leaderboard.build_cells import Plan, check_words, run_cells
 from reid.leaderboard.listing import LIST_HEADER, as_dict, list_line
 from reid.leaderboard.places import Disk
 from reid.leaderboard.results import check_places, read_results
@@ -32,9 +32,8 @@ def run(args: Namespace, cells: list[Cell]) -> int:
     check_places(args.results, args.json)
     disk = Disk(args.data, args.weights)
     plan = Plan(disk, args.results, args.seeds or 1, tuple(args.overrides), args.toy, args.again)
-    check_kept(cells, plan)
     setup_logging()
-    results = {cell.key: run_cell(cell, plan) for cell in cells}
+    results = run_cells(cells, plan)
     print(as_text(cells, results))
     if args.json:
         write_json(args.json, results)

@@ -1,7 +1,6 @@
 """From cells of the paper's tables to trained, tested and written ones."""
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,25 +83,32 @@ class _Work:
     digest: str
 
 
-def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
-    """Train what a cell needs, test it, and write ``<cell>.json``; a finished one is read.
+def run_cells(cells: Sequence[Cell], plan: Plan) -> dict[str, dict[str, Any]]:
+    """Run cells one after the other; what is wrong with any is found before anything is trained.
 
     Returns:
-        The cell's result, or ``cell`` and ``missing``: why it cannot run.
+        By the cells' keys their results, or ``cell`` and ``missing``: why one cannot run.
 
     Raises:
-        InputError: If the words cannot be used, or the cell's file is none of this tool or of other words,
+        InputError: If the words cannot be used, or a cell's file is none of this tool or of other words,
             seeds or sizes.
     """
-    recipe = recipe_of(cell)
-    if recipe is None:
-        return {"cell": cell.key, "missing": [f"no recipe here: {cell.source}"]}
-    work = _work_of(recipe, plan)
-    if work.missing:
-        return {"cell": cell.key, "missing": work.missing}
-    kept = None if plan.again else _kept(cell, plan, work.digest)
-    if kept is not None:
-        return kept
+    works = {cell.key: _work_of(recipe, plan) for cell in cells if (recipe := recipe_of(cell))}
+    kept = {key: None if plan.again else _kept(key, plan, work.digest) for key, work in works.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        work = works.get(cell.key)
+        if work is None or work.missing:
+            missing = work.missing if work else [f"no recipe here: {cell.source}"]
+            found[cell.key] = {"cell": cell.key, "missing": missing}
+        else:
+            found[cell.key] = kept[cell.key] or _run_cell(cell, work, plan)
+    return found
+
+
+def _run_cell(cell: Cell, work: _Work, plan: Plan) -> dict[str, Any]:
+    """Train what a cell needs, test it, and write ``<cell>.json``."""
+    recipe = work.recipe
     if plan.toy:
         draw_toys(recipe, work.root)
     start = time.perf_counter()
@@ -131,24 +137,12 @@ def run_cell(cell: Cell, plan: Plan) -> dict[str, Any]:
     return result
 
 
-def check_kept(cells: Sequence[Cell], plan: Plan) -> None:
-    """Refuse to measure cells beside ones that were finished otherwise, before anything is trained.
-
-    Raises:
-        InputError: As :func:`run_cell`.
-    """
-    for cell in cells:
-        recipe = recipe_of(cell)
-        if recipe and not plan.again and os.path.lexists(plan.results / f"{cell.key}.json"):
-            _kept(cell, plan, _work_of(recipe, plan).digest)
-
-
-def _kept(cell: Cell, plan: Plan, digest: str) -> dict[str, Any] | None:
+def _kept(key: str, plan: Plan, digest: str) -> dict[str, Any] | None:
     """A finished cell, if it was measured as is asked for; None where there is none."""
-    kept = read_result(plan.results, cell.key)
+    kept = read_result(plan.results, key)
     if kept is not None and kept["digest"] != digest:
         raise InputError(
-            f"{cell.key} was measured with other words, seeds or sizes, and is in {plan.results}; name"
+            f"{key} was measured with other words, seeds or sizes, and is in {plan.results}; name"
             " another folder by --results, or measure it anew by --again"
         )
     return kept

@@ -18,7 +18,7 @@ TOY_WORDS = (
 
 
 class Disk:
-    """What lies under two roots; a data set is parsed once, however many cells need it.
+    """What lies under two roots; each data set and file is looked for once, however many cells need it.
 
     Args:
         data: The data root.
@@ -28,6 +28,7 @@ class Disk:
     def __init__(self, data: Path, weights: Path) -> None:
         self.data, self.weights = data, weights
         self._faults: dict[str, str | None] = {}
+        self._paths: dict[str, Path | None] = {}
 
     def missing_data(self, recipe: Recipe) -> list[str]:
         """Why data sets of a recipe cannot be read; one line each."""
@@ -46,13 +47,20 @@ class Disk:
         for file in recipe.weights:
             if file.key in given[::2]:
                 continue
-            place = self.weights / file.name
-            path = place if place.is_file() else next(iter(sorted(self.weights.rglob(file.name))), None)
+            path = self._path(file.name)
             if path is None:
                 lines.append(f"{file.name} is missing under {self.weights}; get it from {file.source}")
             else:
                 words += [file.key, str(path)]
         return tuple(words), lines
+
+    def _path(self, name: str) -> Path | None:
+        """Where a file of weights is; one that lies at the root itself before others."""
+        if name not in self._paths:
+            place = self.weights / name
+            below = sorted(self.weights.rglob(name)) if not place.is_file() else [place]
+            self._paths[name] = next(iter(below), None)
+        return self._paths[name]
 
     def fault(self, name: str) -> str | None:
         """Why a data set cannot be read, and where it is to be put; None where it can."""

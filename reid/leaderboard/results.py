@@ -60,12 +60,12 @@ def _fault(found: Any, key: str) -> str:
     made = found["versions"], found["hardware"]
     if not all(isinstance(part, dict) for part in made) or not _are_texts(found["hardware"]["gpus"]):
         return "versions or hardware are missing"
+    " ".join([*texts, *found["hardware"]["gpus"]]).encode()  # raises where a page of it could not be written
     return ""
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
-    """Whether all are text that can be written."""
-    return all(isinstance(value, str) and value.encode() is not None for value in values)
+    return all(isinstance(value, str) for value in values)
 
 
 def _is_figure(value: Any) -> bool:

@@ -76,10 +76,9 @@ class Gallery:
             InputError: If one of these does not hold; then nothing is added.
         """
         numbers, rows = _numbers(ids), self._table(feats)
-        for start in range(0, len(rows), ROWS):
-            check_finite(
-                rows[start : start + ROWS].float(), f"given (from row {start} on)" if start else "given"
-            )
+        parts = rows.split(ROWS)
+        names = [f"given (from row {place * ROWS} on)" if place else "given" for place in range(len(parts))]
+        lengths = [check_finite(part.float(), name) for part, name in zip(parts, names, strict=True)]
         if len(numbers) != len(rows):
             raise InputError(f"ids must be one for each of {len(rows)} features, got {len(numbers)}")
         values, counts = np.unique(numbers, return_counts=True)
@@ -89,8 +88,8 @@ class Gallery:
             known = np.intersect1d(values, self._ids, assume_unique=True)
             if len(known):
                 raise InputError(f"id {int(known[0])} is in the gallery already; remove it first")
-            for part in rows.split(ROWS):
-                self._flat.add(self._prepared(part).numpy())
+            for part, own in zip(parts, lengths, strict=True):
+                self._flat.add(self._prepared(part.float(), own).numpy())
             self._ids = np.concatenate([self._ids, numbers])
 
     def remove(self, ids: Sequence[int] | NDArray[np.int64] | Tensor) -> None:
@@ -123,7 +122,8 @@ class Gallery:
             InputError: If the gallery is empty, ``k`` below 1, or the queries are of another width or not
                 finite.
         """
-        rows = self._prepared(self._table(feats))
+        rows = self._table(feats).float()
+        rows = self._prepared(rows, check_finite(rows, "given"))
         k = at_least_one(k, "k, the number of features to find,")
         with self._lock:
             if not len(self):
@@ -222,10 +222,8 @@ class Gallery:
             check_table(rows, "given")
         return rows
 
-    def _prepared(self, rows: Tensor) -> Tensor:
-        """Features as the index keeps them, (N, D) float32."""
-        rows = rows.float()
-        lengths = check_finite(rows, "given")
+    def _prepared(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        """Features (N, D) float32 of these lengths (N,), as the index keeps them."""
         return (unit_rows(rows, lengths) if self.metric == "cosine" else rows).contiguous()
 
 

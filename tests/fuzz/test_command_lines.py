@@ -38,7 +38,8 @@ def tools():
         yield {name: load_script(patch, f"tools/{name}.py") for name in TOOLS}
 
 
-def options_of(name, capsys, monkeypatch, tools):
+@pytest.fixture
+def options(name, tools, monkeypatch, capsys):
     """The options that ``--help`` tells; of the leaderboard those of all its actions."""
     texts = []
     for words in ([], ["list"], ["run"], ["show"]) if name == "leaderboard" else ([],):
@@ -50,8 +51,7 @@ def options_of(name, capsys, monkeypatch, tools):
 @pytest.mark.parametrize("name", TOOLS)
 @given(draw=st.data())
 @FEW
-def test_words_of_chance(name, draw, tools, tmp_path_factory, monkeypatch, capsys):
-    options = options_of(name, capsys, monkeypatch, tools)
+def test_words_of_chance(name, draw, tools, options, tmp_path_factory, monkeypatch, capsys):
     pairs = st.tuples(st.sampled_from(options), VALUES) | VALUES.map(lambda value: (value,))
     words = [word for group in draw.draw(st.lists(pairs, max_size=5)) for word in group]
     place = tmp_path_factory.mktemp("here")
