@@ -17,6 +17,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.distributed.rendezvous import rendezvous
 
 from reid.utils import InputError
 
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # How long a process waits for the others before it gives up.
 PATIENCE = timedelta(minutes=30)
+# Where the first process that fails leaves its message for the others.
+FAULT = "reid/fault"
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,26 @@ def synchronise_batchnorm(model: M, world: World, device: torch.device) -> M:
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
+def _first_fault(store: dist.Store, own: str) -> str:
+    """The message of the process that failed first, which may be this one's ``own``."""
+    try:
+        return str(store.compare_set(FAULT, "", own).decode())
+    except RuntimeError:  # without torchrun the main process keeps the store
+        return "the main process stopped; it says why"
+
+
 @contextmanager
 def join_world(device_type: str) -> Iterator[World]:
     """Join the processes that ``torchrun`` started; without it this process is alone.
 
+    A process that fails takes the others along: they meet a broken connection, and raise the first one's
+    message instead.
+
     Args:
         device_type: ``cuda`` talks by NCCL, ``cpu`` by gloo.
+
+    Raises:
+        InputError: If another process stopped, with its message.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -161,8 +178,17 @@ def join_world(device_type: str) -> Iterator[World]:
     backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
     if device_type == "cuda":
         torch.cuda.set_device(world.local_rank)
-    dist.init_process_group(backend, timeout=PATIENCE)
+    store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+    dist.init_process_group(backend, store=store, rank=world.rank, world_size=size, timeout=PATIENCE)
     logger.info("process %d of %d", world.rank, world.size)
-    yield world
+    try:
+        yield world
+    except Exception as error:
+        own = f"process {world.rank} stopped: {str(error) or type(error).__name__}"
+        first = _first_fault(store, own)
+        # Only a connection's end is another's doing; what is wrong with this process keeps its own message.
+        if isinstance(error, RuntimeError) and first != own:
+            raise InputError(first) from error
+        raise
     # Not reached where this process fails: it must end at once, so that torchrun ends the others.
     dist.destroy_process_group()
