@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from reid.config.checks import leaves
 from reid.engine.build import build_run
 from reid.engine.build_comparison import ModelFiles, compare_files
 from reid.engine.run_folder import BASELINE, DENOISED, LAST, PREVIOUS
-from reid.evaluation import moments
 from reid.leaderboard.paper import Cell
 from reid.leaderboard.places import Disk, draw_toys, toy_words
 from reid.leaderboard.recipes import Recipe, recipe_of
-from reid.leaderboard.results import environment, read_result
+from reid.leaderboard.results import RUNS, TOY_DATA, environment, join_seeds, read_result
 from reid.models import ReIDModel
-from reid.models.build import build_model_spec, build_preprocessing
+from reid.models.build import build_model, build_model_spec, build_preprocessing
 from reid.utils import InputError, pick_device, write_json
 
 PAPER_SEEDS = 5
@@ -93,7 +92,8 @@ def run_cells(cells: Sequence[Cell], plan: Plan) -> dict[str, dict[str, Any]]:
         InputError: If the words cannot be used, or a cell's file is none of this tool or of other words,
             seeds or sizes.
     """
-    works = {cell.key: _work_of(recipe, plan) for cell in cells if (recipe := recipe_of(cell))}
+    built: set[str] = set()
+    works = {cell.key: _work_of(recipe, plan, built) for cell in cells if (recipe := recipe_of(cell))}
     kept = {key: None if plan.again else _kept(key, plan, work.digest) for key, work in works.items()}
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
@@ -113,7 +113,7 @@ def _run_cell(cell: Cell, work: _Work, plan: Plan) -> dict[str, Any]:
         draw_toys(recipe, work.root)
     start = time.perf_counter()
     try:
-        runs = {str(seed): _run_seed(work, seed, plan.results / "runs") for seed in work.seeds}
+        runs = {str(seed): _run_seed(work, seed, plan.results / RUNS) for seed in work.seeds}
     except InputError as error:
         return {"cell": cell.key, "missing": [f"stopped: {error}"]}
     result = {
@@ -122,7 +122,7 @@ def _run_cell(cell: Cell, work: _Work, plan: Plan) -> dict[str, Any]:
         "row": cell.row,
         "dataset": cell.dataset,
         "paper": dict(cell.figures),
-        "metrics": _metrics(list(runs.values())),
+        "metrics": join_seeds(list(runs.values())),
         "by_seed": runs,
         "protocol": next(iter(runs.values()))["protocol"],
         "differences": differences(work.cfg, recipe, plan),
@@ -148,13 +148,13 @@ def _kept(key: str, plan: Plan, digest: str) -> dict[str, Any] | None:
     return kept
 
 
-def _work_of(recipe: Recipe, plan: Plan) -> _Work:
-    """What is to be done for a cell, and what is missing for it.
+def _work_of(recipe: Recipe, plan: Plan, built: set[str]) -> _Work:
+    """What is to be done for a cell, and what is missing for it; ``built`` are the networks of others.
 
     What its words make impossible is found here, before anything is trained: the last seed, the device, and a
     network that cannot be built.
     """
-    root = plan.results / "toy_data" if plan.toy else plan.disk.data
+    root = plan.results / TOY_DATA if plan.toy else plan.disk.data
     found, missing = ((), []) if plan.toy else plan.disk.find_weights(recipe, plan.words)
     shared = (*recipe.network, "DATASETS.ROOT_DIR", str(root), *found)
     small = toy_words(recipe) if plan.toy else ()
@@ -164,8 +164,8 @@ def _work_of(recipe: Recipe, plan: Plan) -> _Work:
     seeds = range(cfg.SOLVER.SEED, cfg.SOLVER.SEED + plan.seeds)
     load_config(recipe.config, [*words, "SOLVER.SEED", str(seeds[-1])])
     pick_device(cfg.MODEL.DEVICE)
-    with torch.device("meta"):
-        ReIDModel(build_model_spec(cfg, 2), build_preprocessing(cfg))
+    missing = missing if plan.toy else [*missing, *plan.disk.missing_data(recipe)]
+    _check_network(cfg, built, is_complete=not missing)
     return _Work(
         recipe=recipe,
         root=root,
@@ -173,9 +173,25 @@ def _work_of(recipe: Recipe, plan: Plan) -> _Work:
         plain=load_config(recipe.config, [*shared, *own, "DENOISE.MODE", "none"]),
         cfg=cfg,
         seeds=seeds,
-        missing=missing if plan.toy else [*missing, *plan.disk.missing_data(recipe)],
+        missing=missing,
         digest=_digest(cfg, str(plan.seeds), recipe.variant),
     )
+
+
+def _check_network(cfg: CfgNode, built: set[str], *, is_complete: bool) -> None:
+    """Build a network that was not built yet; of a complete cell with its weights, which may not fit."""
+    for key, path in leaves(cfg):
+        if key in FILES and path and not Path(path).is_file():
+            raise InputError(f"{key} must name a file, {path} is none")
+    network = f"{cfg.MODEL.dump()}{cfg.INPUT.dump()}{is_complete}"
+    if network in built:
+        return
+    if is_complete and cfg.MODEL.PRETRAIN_PATH:
+        build_model(cfg, 2)
+    else:
+        with torch.device("meta"):
+            ReIDModel(build_model_spec(cfg, 2), build_preprocessing(cfg))
+    built.add(network)
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -259,25 +275,3 @@ def _digest(cfg: CfgNode, *more: str) -> str:
     places = {"OUTPUT_DIR": "", "DATASETS.ROOT_DIR": ""}
     own = with_values(cfg, names | places | ({} if more else {"SOLVER.SEED": 0}))
     return hashlib.sha256("\n".join([own.dump(), *more]).encode()).hexdigest()[:12]
-
-
-def _metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Mean, and deviation of several seeds, of what the paper's cells hold, and of the gain in mAP.
-
-    Of one seed the gain has the interval of its test.
-    """
-    columns: dict[str, Callable[[dict[str, Any]], float]] = {
-        "mAP": lambda row: row["mAP"],
-        "R1": lambda row: row["R1"],
-        "overhead": lambda row: row["latency_ratio"] - 1,
-        "ms_per_image": lambda row: row["ms_per_image"],
-    }
-    if all(row["mAP_gain"] is not None for row in rows):
-        columns["mAP_gain"] = lambda row: row["mAP_gain"]
-    values = {name: [float(of(row)) for row in rows] for name, of in columns.items()}
-    found: dict[str, dict[str, Any]] = {
-        name: moments(v) if len(v) > 1 else {"mean": v[0]} for name, v in values.items()
-    }
-    if len(rows) == 1 and "mAP_gain" in found:
-        found["mAP_gain"]["interval"] = list(rows[0]["mAP_gain_interval"])
-    return found

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from typing import Any
 import torch
 
 import reid
+from reid.evaluation import moments
 from reid.leaderboard.paper import Cell, find_cells
 from reid.models.header import package_versions
 from reid.utils import InputError, check_output, check_writable
 
+# Beside the finished cells: what was trained, and drawn people.
+RUNS, TOY_DATA = "runs", "toy_data"
 MOST = 1e6  # milliseconds an image
 
 
@@ -94,7 +97,7 @@ def read_results(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any
 
 
 def check_places(folder: Path, *outputs: Path | None) -> None:
-    """Refuse a folder of results that cannot be written, and outputs that would replace a finished cell.
+    """Refuse a folder of results that cannot be written, and outputs in the place of what lies in it.
 
     Args:
         folder: Of the results.
@@ -104,10 +107,39 @@ def check_places(folder: Path, *outputs: Path | None) -> None:
         InputError: With what to name instead.
     """
     check_writable(folder / "cell.json")
-    cells = [folder / f"{cell.key}.json" for cell in find_cells()]
+    kept = [folder / f"{cell.key}.json" for cell in find_cells()]
+    kept += [folder / name / "run" for name in (RUNS, TOY_DATA)]
     given = [path for path in outputs if path is not None]
     for place, path in enumerate(given):
-        check_output(path, *cells, *given[:place], to_stream=True)
+        check_output(path, *kept, *given[:place], to_stream=True)
+
+
+def join_seeds(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean, and deviation of several seeds, of what the paper's cells hold, and of the gain in mAP.
+
+    Of one seed the gain has the interval of its test.
+
+    Args:
+        rows: The figures of each seed's model, as a comparison has them.
+
+    Returns:
+        By the metrics' names ``mean``, and ``std`` or of the gain ``interval``; fractions, ms an image.
+    """
+    columns: dict[str, Callable[[dict[str, Any]], float]] = {
+        "mAP": lambda row: row["mAP"],
+        "R1": lambda row: row["R1"],
+        "overhead": lambda row: row["latency_ratio"] - 1,
+        "ms_per_image": lambda row: row["ms_per_image"],
+    }
+    if all(row["mAP_gain"] is not None for row in rows):
+        columns["mAP_gain"] = lambda row: row["mAP_gain"]
+    values = {name: [float(of(row)) for row in rows] for name, of in columns.items()}
+    found: dict[str, dict[str, Any]] = {
+        name: moments(v) if len(v) > 1 else {"mean": v[0]} for name, v in values.items()
+    }
+    if len(rows) == 1 and "mAP_gain" in found:
+        found["mAP_gain"]["interval"] = list(rows[0]["mAP_gain_interval"])
+    return found
 
 
 def environment() -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from scripts import load_script, run_script
 
 from reid.data import write_synthetic
@@ -60,6 +61,7 @@ def test_show_of_nothing_is_refused(run, tmp_path):
 
 def test_what_the_words_make_impossible_is_found_before_anything_is_trained(run, tmp_path):
     (tmp_path / "r" / "table1-baseline-msmt17.json").mkdir(parents=True)
+    (tmp_path / "empty.pth").touch()
     code, _, err = run("run", "--table", "1", "--toy", "--results", "r")
     assert (code, "is no regular file; remove it" in err) == (2, True)
     for words in (
@@ -67,11 +69,23 @@ def test_what_the_words_make_impossible_is_found_before_anything_is_trained(run,
         ("MODEL.DEVICE", "tpu"),
         ("MODEL.NAME", "vit_smal"),
         ("INPUT.SIZE_TEST", "[64, 64]"),
+        ("MODEL.PRETRAIN_PATH", "none.pth"),
+        ("MODEL.PRETRAIN_PATH", "empty.pth"),
+        ("MODEL.TEXT_FEATURES", "none.pth"),
     ):
         code, _, err = run("run", "--table", "1", "--toy", "--results", "s", *words)
         assert code == 2
         assert words[0] in err or str(words[1]) in err
-    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.pth", "r"]
+
+
+def test_pre_trained_weights_that_do_not_fit_are_found_before_anything_is_trained(run, tmp_path):
+    write_synthetic("vehicleid", tmp_path / "data" / "VehicleID_V1.0", num_train_ids=2, num_test_ids=4)
+    (tmp_path / "weights").mkdir()
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "weights" / "resnet50_imagenet.pth")
+    code, _, err = run("run", "--table", "6", "--data", "data")
+    assert (code, "resnet50_imagenet.pth" in err) == (2, True), err
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
@@ -90,6 +104,8 @@ def test_what_the_words_make_impossible_is_found_before_anything_is_trained(run,
         (("list", "--row", "none"), "unknown row 'none'"),
         (("run", "--table", "1", "--toy", "DATASETS.ROOT_DIR", "x"), "name the data root by --data"),
         (("run", "--table", "1", "--json", "results/table2-merged-msmt17.json"), "must go to another file"),
+        (("run", "--table", "1", "--toy", "--json", "results/runs"), "cannot both be files"),
+        (("run", "--table", "1", "--toy", "--json", "results/toy_data"), "cannot both be files"),
         (("run", "--table", "1", "--toy", "--results", ""), "must be named, got an empty text"),
         (("run", "--table", "one"), "invalid int"),
     ],
