@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.adaptation.noise import Noise, measure_noise
+from reid.adaptation.noise import Noise, check_numbers, measure_noise
 from reid.adaptation.pairs import Features, Indices
 from reid.adaptation.scaling import CHUNK, scale
 from reid.utils import InputError
@@ -63,11 +63,10 @@ class CameraNoiseDenoiser:
             InputError: If the width or the number of cameras is another one, a camera is no whole number, a
                 value is not finite, or a feature is zero.
         """
-        features, camids = np.asarray(features), None if camids is None else np.asarray(camids)
+        features = np.asarray(features)
         if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise InputError(f"features must be (N, {len(self.mean)}), got {features.shape}")
-        if camids is not None:
-            _check_camids(camids, len(features))
+        camids = check_numbers("camera", camids, len(features))
         if not len(features):
             return np.empty(features.shape, np.float32)
         if self.without_cameras is None:
@@ -93,14 +92,6 @@ class CameraNoiseDenoiser:
             lengths = np.linalg.norm(mapped.astype(np.float64), axis=1, keepdims=True)
             denoised[rows] = mapped / lengths.clip(min=np.finfo(np.float32).tiny)
         return denoised
-
-
-def _check_camids(camids: NDArray[Any], count: int) -> None:
-    if camids.shape != (count,):
-        given = f"{len(camids)} cameras" if camids.ndim == 1 else f"cameras of shape {camids.shape}"
-        raise InputError(f"each of {count} features needs a camera, got {given}")
-    if count and camids.dtype.kind not in "iu":
-        raise InputError(f"cameras must be whole numbers, got {camids.dtype}; -1 is an unknown one")
 
 
 def fit_camera_noise(

@@ -99,7 +99,8 @@ def measure_noise(
             zero or not finite, or an option is out of range.
     """
     features = np.asarray(features)
-    camids, tracklets = _one_each("camera", camids, features), _one_each("tracklet", tracklets, features)
+    camids = check_numbers("camera", camids, len(features))
+    tracklets = check_numbers("tracklet", tracklets, len(features))
     if camids is not None and tracklets is None:
         check_cameras(camids)
     if mean_per_camera and camids is None:
@@ -123,15 +124,20 @@ def measure_noise(
     return Noise(noise_covariance(seen, pairs), mean, camera_means, len(pairs), length)
 
 
-def _one_each(name: str, numbers: Indices | None, features: Features) -> Indices | None:
-    """Whole numbers (N,), one for each feature; lists become arrays."""
+def check_numbers(name: str, numbers: Indices | None, count: int) -> Indices | None:
+    """Cameras or tracklets (N,), one for each of ``count`` features; lists become arrays.
+
+    Raises:
+        InputError: If they are not as many, or no whole numbers.
+    """
     if numbers is None:
         return None
     numbers = np.asarray(numbers)
-    if len(numbers) != len(features):
-        raise InputError(f"each of {len(features)} features needs one {name} number, got {len(numbers)}")
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise InputError(f"{name} numbers must be whole, one each, got {numbers.shape} of {numbers.dtype}")
+    if numbers.shape != (count,):
+        given = len(numbers) if numbers.ndim == 1 else f"numbers of shape {numbers.shape}"
+        raise InputError(f"each of {count} features needs one {name} number, got {given}")
+    if count and numbers.dtype.kind not in "iu":
+        raise InputError(f"{name} numbers must be whole, got {numbers.dtype}; -1 is an unknown one")
     return numbers
 
 

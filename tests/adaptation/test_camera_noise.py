@@ -66,7 +66,7 @@ def test_a_feature_of_unknown_camera_takes_the_map_with_one_mean_row_by_row():
         np.testing.assert_allclose(found[one], by_hand, atol=1e-6)
     for unknown in (None, np.full_like(camids, -1)):
         np.testing.assert_array_equal(both.apply(features, unknown), alone.apply(features))
-    with pytest.raises(InputError, match="each of 80 features needs a camera, got 1"):
+    with pytest.raises(InputError, match="each of 80 features needs one camera number, got 1"):
         both.apply(features, camids[:1])
 
 
@@ -246,7 +246,7 @@ def test_what_is_denoised_is_checked():
     for other in (features[:, :3], features[0]):
         with pytest.raises(InputError, match=r"must be \(N, 24\)"):
             fitted.apply(other)
-    with pytest.raises(InputError, match="each of 10 features needs a camera, got 9 cameras"):
+    with pytest.raises(InputError, match="each of 10 features needs one camera number, got 9"):
         fitted.apply(features, camids[:9])
     for empty in (None, camids[:0], []):
         assert fitted.apply(features[:0], empty).shape == (0, 24)

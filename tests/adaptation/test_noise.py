@@ -63,7 +63,7 @@ def test_lists_are_measured_as_arrays_are():
     [
         ({"camids": [0.5, 1.5] * 20}, "camera numbers must be whole"),
         ({"camids": ["a", "b"] * 20}, "camera numbers must be whole"),
-        ({"camids": [[0]] * 40}, "camera numbers must be whole"),
+        ({"camids": [[0]] * 40}, "one camera number, got numbers of shape"),
         ({"camids": None, "tracklets": [0.5] * 40}, "tracklet numbers must be whole"),
         ({"k": 1.5}, r"k = 1\.5; 2 is usual"),
         ({"k": "2"}, "k = 2; 2 is usual"),
