@@ -11,7 +11,7 @@ test: $(VENV)/.installed
 
 # The tests marked slow too.
 test-all: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -m "slow or not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow or not slow"
 
 demo: $(VENV)/.installed clean-demo
 	$(BIN)/python tools/make_synthetic.py --out datasets/synthetic

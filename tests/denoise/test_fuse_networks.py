@@ -44,7 +44,7 @@ def check(network, targets, dtype, tolerance, steps=1):
     make(name, options, dtype).load_state_dict(fused.state_dict(), strict=True)
 
 
-@pytest.mark.parametrize("targets", ["mlp", "attn", "all"])
+@pytest.mark.parametrize("targets", [pytest.param("mlp", marks=pytest.mark.slow), "attn", "all"])
 @pytest.mark.parametrize("network", ["vit", pytest.param("swin", marks=pytest.mark.slow)])
 def test_small_transformers_in_double(network, targets):
     check(SMALL[network], targets, torch.float64, 1e-10, steps=2)

@@ -204,7 +204,7 @@ def copied(run, tmp_path):
 @pytest.mark.parametrize(
     ("source", "target"),
     [
-        ("baseline.pth", "denoised.pth"),
+        pytest.param("baseline.pth", "denoised.pth", marks=pytest.mark.slow),
         ("baseline.pth", "controls/random_denoisers/denoised.pth"),
         ("denoised.pth", "controls/no_denoisers/plain.pth"),
     ],

@@ -118,7 +118,9 @@ def test_the_same_seed_gives_the_same_bits(finished, people, tmp_path):
     assert_same_weights(finished[1], tmp_path / "again")
 
 
-@pytest.mark.parametrize("epochs_before", [1, 2, 3])
+@pytest.mark.parametrize(
+    "epochs_before", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_ends_with_the_same_bits(finished, people, tmp_path, epochs_before):
     """Interrupted in the baseline stage, between the stages, or in the denoising stage."""
     cfg = small_config(people, tmp_path / "cut", "SOLVER.CHECKPOINT_PERIOD", "1")

@@ -102,7 +102,7 @@ def test_preprocessing_inside_equals_outside(tmp_path):
     torch.testing.assert_close(found, model.embed((raw / 255 - mean) / std), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("keys", ["timm", "torchvision"])
+@pytest.mark.parametrize("keys", [pytest.param("timm", marks=pytest.mark.slow), "torchvision"])
 def test_a_plain_resnet_loads_strictly(tmp_path, keys):
     model = denoised(build("resnet18", last_stride=2), ("conv",))
     export(model, tmp_path / "a.pth", "plain", keys=keys)

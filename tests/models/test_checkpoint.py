@@ -66,7 +66,7 @@ def features(model):
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 @pytest.mark.parametrize("state", ["none", "attached", "fused"])
-@pytest.mark.parametrize("name", ["vit_micro", "resnet10"])
+@pytest.mark.parametrize("name", ["vit_micro", pytest.param("resnet10", marks=pytest.mark.slow)])
 def test_a_round_trip_gives_bitwise_the_same_features_and_header(name, state, ending, tmp_path):
     path = tmp_path / "new" / f"model.{ending}"
     model, header = make(name, state)

@@ -169,7 +169,7 @@ def test_of_weights_with_denoisers_the_plain_network_is_taken(run, weights, pass
     assert_refused(refused, "fused.pth is fused", "cannot be undone", "baseline.pth")
 
 
-@pytest.mark.parametrize("name", ["out.pth", "out.safetensors"])
+@pytest.mark.parametrize("name", ["out.pth", pytest.param("out.safetensors", marks=pytest.mark.slow)])
 def test_build_is_solving_and_fusing_and_reads_no_image(run, weights, passes, tmp_path, name):
     assert run(weights, "--steps", "1").code == 0
     passes.update(extract=0, gather=0)
@@ -269,7 +269,7 @@ def test_statistics_of_other_weights_are_neither_used_nor_written_over(run, weig
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("folder", ["run", "out"])
+@pytest.mark.parametrize("folder", ["run", pytest.param("out", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("option", ["--json", "--build"])
 def test_no_result_takes_the_place_of_statistics(run, weights, tmp_path, folder, option):
     """Whether they are there yet or not, and whichever of them the sweep reads."""
