@@ -17,7 +17,6 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.distributed.rendezvous import rendezvous
 
 from reid.utils import InputError
 
@@ -148,7 +147,7 @@ def synchronise_batchnorm(model: M, world: World, device: torch.device) -> M:
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
-def _first_fault(store: dist.Store, own: str) -> str:
+def _first_fault(store: "dist.Store", own: str) -> str:
     """The message of the process that failed first, which may be this one's ``own``."""
     try:
         return str(store.compare_set(FAULT, "", own).decode())
@@ -178,7 +177,7 @@ def join_world(device_type: str) -> Iterator[World]:
     backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
     if device_type == "cuda":
         torch.cuda.set_device(world.local_rank)
-    store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+    store, _, _ = next(dist.rendezvous("env://", timeout=PATIENCE))
     dist.init_process_group(backend, store=store, rank=world.rank, world_size=size, timeout=PATIENCE)
     logger.info("process %d of %d", world.rank, world.size)
     try:
