@@ -1,4 +1,4 @@
-"""Match boxes between frames by the features of an exported model; needs numpy and onnxruntime alone.
+"""Match boxes between frames by the features of an exported model; needs numpy, Pillow and onnxruntime alone.
 
 python tools/export.py --weights runs/demo/denoised.pth --out demo.onnx --with-preprocessing
 python examples/track_with_onnx.py demo.onnx
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Array = NDArray[Any]
 
@@ -30,18 +31,22 @@ def load(path: str) -> Any:
     return session
 
 
-def crop(frame: Array, box: Array, size: tuple[int, int]) -> Array:
-    """The pixels of a box (x, y, w, h) of a frame (H, W, 3) as (3, *size) float32, nearest neighbour."""
-    x, y, width, height = box
-    rows = y + np.arange(size[0]) * height // size[0]
-    columns = x + np.arange(size[1]) * width // size[1]
-    return frame[np.ix_(rows, columns)].transpose(2, 0, 1).astype(np.float32)
+def crop(frame: Image.Image, box: Array, session: Any) -> Array:
+    """The pixels of a box (x1, y1, x2, y2) as (3, H, W) float32, resized as the model sees images.
+
+    Pillow's resize is antialiased. That of OpenCV is not, and costs real retrieval several points of mAP.
+    """
+    height, width = session.get_inputs()[0].shape[2:]
+    mode = session.get_modelmeta().custom_metadata_map["interpolation"]
+    how = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[mode]
+    resized = frame.crop(tuple(box.tolist())).resize((width, height), how)
+    return np.asarray(resized, np.float32).transpose(2, 0, 1)
 
 
 def embed(session: Any, frame: Array, boxes: Array) -> Array:
-    """Features (N, D) of length 1 of boxes (N, 4)."""
-    height, width = session.get_inputs()[0].shape[2:]
-    crops = np.stack([crop(frame, box, (height, width)) for box in boxes])
+    """Features (N, D) of length 1 of boxes (N, 4) of a frame (H, W, 3) uint8 in RGB; boxes lie inside it."""
+    picture = Image.fromarray(frame)
+    crops = np.stack([crop(picture, box, session) for box in boxes])
     (features,) = session.run(["features"], {"images": crops})
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
@@ -61,13 +66,13 @@ def main(model: str) -> None:
     """Draw three people that change places, and tell who is who."""
     session = load(model)
     colours = np.array([[220, 40, 40], [40, 200, 60], [50, 60, 230]])
-    boxes = np.array([[10, 10, 32, 64], [60, 10, 32, 64], [110, 10, 32, 64]])
+    boxes = np.array([[10, 10, 42, 74], [60, 10, 92, 74], [110, 10, 142, 74]])
     features = []
     for order in ([0, 1, 2], [2, 0, 1]):
         frame = np.full((90, 160, 3), 128, np.uint8)
-        for (x, y, width, height), person in zip(boxes, order, strict=True):
-            frame[y : y + height, x : x + width] = colours[person]
-            frame[y + 8 * person : y + 8 * person + 12, x : x + width] = 255 - colours[person]
+        for (left, top, right, bottom), person in zip(boxes, order, strict=True):
+            frame[top:bottom, left:right] = colours[person]
+            frame[top + 8 * person : top + 8 * person + 12, left:right] = 255 - colours[person]
         features.append(embed(session, frame, boxes))
     for old, new in match(*features):
         sys.stdout.write(f"box {old} of the first frame is box {new} of the second\n")

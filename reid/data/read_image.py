@@ -93,34 +93,40 @@ def decode_image(data: bytes, path: Path, decoder: Decoder = "pillow") -> Image.
                     return Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
                 # What OpenCV cannot decode, Pillow decodes or says what is wrong with.
             image.load()
-            if _tells_its_white(image):
-                return to_rgb(image)
+            return _as_rgb(image)
     except Image.UnidentifiedImageError as error:
         raise _unreadable(path, "its content is no known image format") from error
     # What Pillow's decoders raise on damaged files, depending on the format and the place of the damage.
     except DAMAGED as error:
         raise _unreadable(path, " ".join(str(error).split())) from error
-    raise _unreadable(path, _OF_32_BITS.format(image.mode))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """An image as RGB of 8 bits, as :func:`read_image` gives it; itself where it is.
 
     Raises:
-        ImageError: If its numbers are of 32 bits.
+        ImageError: If it has no pixel, is cut short, closed, or of 32 bits a number.
     """
+    if 0 in image.size:
+        raise ImageError(f"an image must have pixels, this one is of {image.width}x{image.height}")
+    try:
+        image.load()  # what was opened and not read yet may be cut short
+        return _as_rgb(image)
+    except DAMAGED as error:
+        raise ImageError(
+            f"an image must be readable, this one is not: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":  # most are, and convert would copy them
         return image
-    if not _tells_its_white(image):
-        raise ImageError(f"an image must tell its white, this one does not: {_OF_32_BITS.format(image.mode)}")
+    # Of 16 bits Pillow opens some as 32, of formats that have none.
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise ValueError(_OF_32_BITS.format(image.mode))
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
     return image.convert("RGB")
-
-
-def _tells_its_white(image: Image.Image) -> bool:
-    """Whether it is of 8 or 16 bits; of 16 Pillow opens some as 32, of formats that have none."""
-    return image.mode != "F" and (image.mode != "I" or image.format in ("PNG", "PPM"))
 
 
 def _unreadable(path: Path, reason: str) -> ImageError:

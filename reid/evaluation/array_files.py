@@ -83,14 +83,14 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 def _open_npz(path: Path) -> ArrayFile:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
-    names = tuple(name.removesuffix(".npy") for name in members if name.endswith(".npy"))
-    return ArrayFile(path, names, lambda name: _read_npy(path, name))
+    # Open as long as anyone may ask: of a file that is replaced meanwhile, all arrays are of the old one.
+    archive = zipfile.ZipFile(path)
+    names = tuple(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
+    return ArrayFile(path, names, lambda name: _read_npy(archive, path, name))
 
 
-def _read_npy(path: Path, name: str) -> Array:
-    with _refusing(path), zipfile.ZipFile(path) as archive:
+def _read_npy(archive: zipfile.ZipFile, path: Path, name: str) -> Array:
+    with _refusing(path):
         info = archive.getinfo(f"{name}.npy")
         # The header first: what it claims would be allocated before a byte is read.
         with archive.open(info) as file:

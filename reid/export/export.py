@@ -96,11 +96,13 @@ def export_model(
         settings: How.
 
     Raises:
-        InputError: If the model cannot be expressed, the exporter fails or is not installed, or the file's
-            features differ by more than the tolerance.
+        InputError: If the model cannot be expressed, the exporter fails, is not installed or cannot write to
+            such a path, or the file's features differ by more than the tolerance.
         OSError: If the file cannot be written.
     """
     pick_format(path, settings.format)
+    if settings.format == "onnx" and not _is_utf8(path):
+        raise InputError(f"onnx writes to paths of UTF-8 only, got {str(path)!r}; name another file")
     fused = fuse_denoisers(model) if denoised_layers(model) else model
     scale = (preprocessing.mean, preprocessing.std) if settings.with_preprocessing else None
     if scale and settings.format == "plain":
@@ -122,6 +124,14 @@ def export_model(
     return difference
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _write(
     network: ExportNetwork, preprocessing: Preprocessing, path: Path, example: Tensor, settings: Settings
 ) -> Call:
@@ -135,6 +145,7 @@ def _write(
         "mean": json.dumps(preprocessing.mean),
         "std": json.dumps(preprocessing.std),
         "interpolation": preprocessing.interpolation,
+        "antialias": "true",
         "input": "RGB 0..255" if settings.with_preprocessing else "normalised RGB",
         "dim": str(network.model.dim),
         "denoisereid": reid.__version__,

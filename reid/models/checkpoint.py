@@ -17,7 +17,7 @@ from reid.models.header import Header
 from reid.models.read import has_header, read_file
 from reid.models.reid_model import ReIDModel
 from reid.models.weights import load_strictly, refuse_shapes
-from reid.utils import InputError, short_name, write_atomically
+from reid.utils import InputError, as_path, short_name, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ def load_checkpoint(path: str | Path) -> tuple[ReIDModel, Header]:
     Raises:
         InputError: If the file cannot be read safely, is no such checkpoint, or does not fit its header.
     """
-    return rebuild(read_file(Path(path)), Path(path))
+    path = as_path(path)
+    return rebuild(read_file(path), path)
 
 
 def read_header(path: Path) -> Header | None:
@@ -108,10 +109,11 @@ def load_any(path: str | Path) -> tuple[ReIDModel, Header]:
     Raises:
         InputError: If the file cannot be read safely, is of no known format, or does not fit its model.
     """
-    content = read_file(Path(path))
+    path = as_path(path)
+    content = read_file(path)
     if has_header(content):
-        return rebuild(content, Path(path))
-    imported = import_content(content, Path(path))
+        return rebuild(content, path)
+    imported = import_content(content, path)
     return imported.model, imported.header
 
 

@@ -68,13 +68,13 @@ def embed_boxes(
 def _corners(boxes: Any) -> NDArray[np.float64]:
     """Boxes (N, 4) as numbers."""
     given = getattr(boxes, "xyxy", boxes)
-    if isinstance(given, Tensor):
-        given = given.detach().cpu().double()  # numpy knows neither bfloat16 nor gradients
     try:
+        if isinstance(given, Tensor) and not given.is_complex():
+            given = given.detach().cpu().double()  # numpy knows neither bfloat16 nor gradients
         corners = np.asarray(given).astype(np.float64, casting="same_kind")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"boxes must be a table (N, 4) of numbers, got {type(given).__name__}") from error
-    if corners.size == 0:
+    if corners.shape == (0,):
         return np.empty((0, 4))
     if corners.ndim != 2 or corners.shape[1] != 4:
         raise InputError(f"boxes must be (N, 4): x1, y1, x2, y2, got {corners.shape}")

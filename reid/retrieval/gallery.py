@@ -14,10 +14,10 @@ from torch import Tensor
 from reid.evaluation.array_files import open_arrays
 from reid.evaluation.faiss_flat import faiss_metric, import_faiss
 from reid.evaluation.similarity import METRICS, check_finite, check_table, in_stable_order, unit_rows
-from reid.retrieval.images import as_path
-from reid.utils import InputError, at_least_one, unknown_choice, write_atomically
+from reid.utils import InputError, as_path, at_least_one, unknown_choice, write_atomically
 
 KIND = "denoisereid-gallery-1"
+WIDEST = 1 << 31  # faiss counts the numbers of a feature in 32 bits
 ROWS = 1 << 16  # added at a time, so that features are not copied as a whole
 
 
@@ -31,7 +31,7 @@ class Gallery:
         metric: ``cosine``, or ``euclidean``, whose score is minus the squared distance.
 
     Raises:
-        InputError: If faiss is missing, the metric unknown, or ``dim`` below 1.
+        InputError: If faiss is missing, the metric unknown, or ``dim`` not in 1..2^31 - 1.
 
     Example:
         >>> gallery = Gallery(2)
@@ -45,6 +45,8 @@ class Gallery:
         if metric not in METRICS:
             raise InputError(unknown_choice("metric", str(metric), METRICS))
         self.dim, self.metric = at_least_one(dim, "dim, the width of a feature,"), metric
+        if self.dim >= WIDEST:
+            raise InputError(f"dim, the width of a feature, must be below 2^31, got {dim}")
         self._faiss = import_faiss()
         self._flat = self._faiss.IndexFlat(self.dim, faiss_metric(self._faiss, metric))
         self._ids = np.empty(0, np.int64)

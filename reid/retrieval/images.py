@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid.data import UNKNOWN
+from reid.data import UNKNOWN, ImageError, to_rgb
 from reid.data.folders import images_below
 from reid.models import ReIDModel
-from reid.utils import InputError, at_least_one
+from reid.utils import InputError, as_path, at_least_one
 
 Picture = str | Path | Image.Image | NDArray[np.uint8]
 BATCH = 64
@@ -97,20 +97,12 @@ def find_images(folder: str | Path) -> list[Path]:
     return [folder / name for name in images_below(folder)]
 
 
-def as_path(given: Any) -> Path:
-    """A path that was given as text or as a path.
-
-    Raises:
-        InputError: If it is anything else, or an empty text.
-    """
-    if not isinstance(given, str | Path) or not str(given) or "\0" in str(given):
-        raise InputError(f"a path must be the text of one, got {reprlib.repr(given)}")
-    return Path(given)
-
-
 def _cameras(camids: Any, count: int) -> NDArray[np.int64]:
     """Cameras (count,) as whole numbers."""
-    cameras = np.asarray(camids)
+    try:
+        cameras = np.asarray(camids)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"camids must be a list of whole numbers, got {reprlib.repr(camids)}") from error
     if cameras.shape != (count,):
         raise InputError(f"camids must be one for each of {count} images, got {reprlib.repr(camids)}")
     if cameras.dtype.kind not in "iu" or not _are_cameras(cameras):
@@ -144,7 +136,10 @@ def _opened(picture: Any, place: int, is_bgr: bool) -> Image.Image | Path:
     if isinstance(picture, str | Path):
         return as_path(picture)
     if isinstance(picture, Image.Image):
-        return picture
+        try:
+            return to_rgb(picture)
+        except ImageError as error:
+            raise InputError(f"image {place}: {error}") from error
     if not isinstance(picture, np.ndarray):
         raise InputError(
             f"image {place} must be a path, an array or a PIL image, got {type(picture).__name__}"

@@ -5,6 +5,7 @@ from reid.utils.digest import digest
 from reid.utils.errors import UNREADABLE, InputError, at_least_one, unknown_choice
 from reid.utils.files import (
     append_jsonl,
+    as_path,
     check_output,
     check_writable,
     short_name,
@@ -19,6 +20,7 @@ __all__ = [
     "UNREADABLE",
     "InputError",
     "append_jsonl",
+    "as_path",
     "at_least_one",
     "check_output",
     "check_writable",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import reprlib
 import stat
 import sys
 import tempfile
@@ -13,6 +14,20 @@ from typing import Any
 from reid.utils.errors import InputError
 
 STDOUT = 1
+
+
+def as_path(given: Any) -> Path:
+    """A path that was given as text or as a path.
+
+    Raises:
+        InputError: If it is anything else, an empty text, or one that no file can have as its name.
+    """
+    try:
+        if isinstance(given, str | Path) and str(given) and b"\0" not in os.fsencode(given):
+            return Path(given)
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        pass
+    raise InputError(f"a path must be the text of one, got {reprlib.repr(given)}")
 
 
 @contextmanager
@@ -110,7 +125,7 @@ def check_output(path: Path, *inputs: Path | None, to_stream: bool = False) -> N
         to_stream: Whether the results can also go to a device or a pipe, as :func:`write_json` can.
 
     Raises:
-        InputError: If it is one of them, lies under one or above one, or is such a stream, or as
+        InputError: If it is one of them, lies under a file or above one, or is such a stream, or as
             :func:`check_writable`.
     """
     check_writable(path)
@@ -125,7 +140,8 @@ def check_output(path: Path, *inputs: Path | None, to_stream: bool = False) -> N
         mine, its = Path(os.path.realpath(path)), Path(os.path.realpath(other))
         if mine == its:
             raise InputError(f"{path} is read or written already; the results must go to another file")
-        if mine in its.parents or its in mine.parents:
+        # A folder that is read takes more files.
+        if mine in its.parents or (its in mine.parents and not its.is_dir()):
             raise InputError(
                 f"{path} and {other} cannot both be files, one lies under the other; name another file"
             )

@@ -3,10 +3,12 @@
 import runpy
 import sys
 
+import numpy as np
 import pytest
 import torch
 from scripts import ROOT, load_script, run_script
 
+from reid import embed_boxes, load_model
 from reid.models import Header, ModelSpec, Preprocessing, ReIDModel, save_checkpoint
 
 
@@ -40,10 +42,16 @@ def test_the_example_tells_who_is_who(run, weights, tmp_path, monkeypatch, capsy
     assert (code, err) == (0, "")
     assert told.startswith("largest difference on drawn images: ")
     monkeypatch.setattr(sys, "argv", ["track_with_onnx.py", str(out)])
-    runpy.run_path(str(ROOT / "examples" / "track_with_onnx.py"), run_name="__main__")
+    example = runpy.run_path(str(ROOT / "examples" / "track_with_onnx.py"), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1::5][:2] for line in lines] == [["0", "is"], ["1", "is"], ["2", "is"]]
     assert [line.split()[8] for line in lines] == ["1", "2", "0"]
+    # Its features are those of the toolkit, of crops that are larger and smaller than the model's images.
+    frame = np.random.default_rng(0).integers(0, 256, (240, 160, 3), np.uint8)
+    boxes = np.array([[0, 0, 160, 240], [20, 30, 60, 55], [3, 5, 35, 69]])
+    found = example["embed"](example["load"](str(out)), frame, boxes)
+    expected = embed_boxes(load_model(weights), frame, boxes, normalize=True)
+    assert np.abs(found - expected.numpy()).max() < 1e-5
 
 
 @pytest.mark.slow
