@@ -194,10 +194,11 @@ def _write_torchscript(network: ExportNetwork, path: Path, example: Tensor, meta
 def _write_program(network: ExportNetwork, path: Path, example: Tensor, metadata: dict[str, str]) -> Call:
     shapes = {"images": {0: torch.export.Dim("batch", min=1)}}
     program = torch.export.export(network, (example,), dynamic_shapes=shapes)
-    with path.open("wb") as file:
-        torch.export.save(program, file, extra_files={"metadata.json": json.dumps(metadata)})
-    with path.open("rb") as file:
-        return torch.export.load(io.BytesIO(file.read())).module()
+    # To memory: on a disk that fills up torch's writer ends the process.
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={"metadata.json": json.dumps(metadata)})
+    path.write_bytes(content.getvalue())
+    return torch.export.load(io.BytesIO(path.read_bytes())).module()
 
 
 def _write_onnx(network: ExportNetwork, path: Path, example: Tensor, metadata: dict[str, str]) -> Call:

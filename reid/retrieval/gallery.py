@@ -14,6 +14,8 @@ from torch import Tensor
 from reid.evaluation.array_files import open_arrays
 from reid.evaluation.faiss_flat import faiss_metric, import_faiss
 from reid.evaluation.similarity import METRICS, check_finite, check_table, in_stable_order, unit_rows
+from reid.models import ReIDModel
+from reid.retrieval.mark import is_mark, is_same_mark, mark_of
 from reid.utils import InputError, as_path, at_least_one, unknown_choice, write_atomically
 
 KIND = "denoisereid-gallery-1"
@@ -29,9 +31,10 @@ class Gallery:
     Args:
         dim: Width D of a feature, such as ``model.dim``.
         metric: ``cosine``, or ``euclidean``, whose score is minus the squared distance.
+        mark: (D,) what :meth:`check_model` knows a model by; :meth:`of` finds it. None takes any model.
 
     Raises:
-        InputError: If faiss is missing, the metric unknown, or ``dim`` not in 1..2^31 - 1.
+        InputError: If faiss is missing, the metric unknown, the mark none, or ``dim`` not in 1..2^31 - 1.
 
     Example:
         >>> gallery = Gallery(2)
@@ -41,16 +44,44 @@ class Gallery:
         [[7]]
     """
 
-    def __init__(self, dim: int, metric: str = "cosine") -> None:
+    def __init__(self, dim: int, metric: str = "cosine", mark: NDArray[np.float32] | None = None) -> None:
         if metric not in METRICS:
             raise InputError(unknown_choice("metric", str(metric), METRICS))
         self.dim, self.metric = at_least_one(dim, "dim, the width of a feature,"), metric
         if self.dim >= WIDEST:
             raise InputError(f"dim, the width of a feature, must be below 2^31, got {dim}")
+        if mark is not None and not is_mark(mark, self.dim):
+            raise InputError(f"a mark must be ({dim},) finite float32, got {mark.shape} of {mark.dtype}")
+        self._mark = mark
         self._faiss = import_faiss()
         self._flat = self._faiss.IndexFlat(self.dim, faiss_metric(self._faiss, metric))
         self._ids = np.empty(0, np.int64)
         self._lock = threading.RLock()
+
+    @classmethod
+    def of(cls, model: ReIDModel, metric: str = "cosine") -> "Gallery":
+        """A gallery for the features of one model, which it and its file know again.
+
+        Args:
+            model: In eval mode, as ``load_model`` gives it.
+            metric: As of the class.
+
+        Raises:
+            InputError: If the metric is unknown, or the model cannot embed.
+        """
+        return cls(model.dim, metric, mark_of(model))
+
+    def check_model(self, model: ReIDModel) -> None:
+        """Refuse another model than that of :meth:`of`, adapted or trained on from it, for one.
+
+        Raises:
+            InputError: If it gives another feature of one picture.
+        """
+        if self._mark is not None and not is_same_mark(self._mark, mark_of(model)):
+            raise InputError(
+                "the gallery holds another model's features, scores between the two mean nothing; embed its"
+                " images with this model, into a new gallery"
+            )
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -170,9 +201,11 @@ class Gallery:
             # A view of the index's own memory: a copy of a million features would be gigabytes.
             count = len(self) * self.dim
             held = self._faiss.rev_swig_ptr(self._flat.get_xb(), count) if count else np.empty(0, np.float32)
+            mark: dict[str, Any] = {} if self._mark is None else {"mark": self._mark}
             with temporary.open("wb") as file:
                 np.savez(
                     file,
+                    **mark,
                     kind=np.array(KIND),
                     metric=np.array(self.metric),
                     ids=self._ids,
@@ -198,7 +231,8 @@ class Gallery:
         if feats.ndim != 2 or feats.dtype != np.float32 or ids.dtype.kind not in "iu":
             raise InputError(f"{path} is no whole gallery: features {feats.shape}, ids {ids.shape}")
         try:
-            gallery = cls(feats.shape[1], str(found.read("metric")))
+            mark = found.read("mark") if "mark" in found.names else None
+            gallery = cls(feats.shape[1], str(found.read("metric")), mark)
             gallery.add(feats, ids)
         except InputError as error:
             raise InputError(f"{path} is no whole gallery: {error}") from error

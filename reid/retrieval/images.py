@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from reid.data import UNKNOWN, ImageError, to_rgb
 from reid.data.folders import images_below
 from reid.models import ReIDModel
-from reid.utils import InputError, as_path, at_least_one
+from reid.utils import InputError, as_path, at_least_one, refresh_interval
 
 Picture = str | Path | Image.Image | NDArray[np.uint8]
 BATCH = 64
@@ -29,6 +30,7 @@ def embed(
     is_bgr: bool = False,
     normalize: bool = False,
     batch_size: int = BATCH,
+    progress: bool = False,
 ) -> Tensor:
     """Map images to retrieval features, prepared as the model was trained to see them.
 
@@ -43,6 +45,7 @@ def embed(
         is_bgr: Whether arrays have OpenCV's order of colours instead of RGB.
         normalize: Whether features are scaled to length 1, so that their products are cosines.
         batch_size: Images that go through the network at a time.
+        progress: Whether to show a bar.
 
     Returns:
         (N, D) float32 on the CPU, in the order of the images.
@@ -70,11 +73,16 @@ def embed(
     cameras = None if camids is None else _cameras(camids, len(pictures))
     device = next(model.parameters()).device
     found = []
-    for start in range(0, len(pictures), batch_size):
-        part = range(start, min(start + batch_size, len(pictures)))
-        batch = torch.stack([model.preprocess(_opened(pictures[place], place, is_bgr)) for place in part])
-        numbers = None if cameras is None else cameras[part.start : part.stop]
-        found.append(model.embed(batch.to(device), numbers).float().cpu())
+    bar = tqdm(
+        total=len(pictures), desc="images", unit="image", mininterval=refresh_interval(), disable=not progress
+    )
+    with bar:
+        for start in range(0, len(pictures), batch_size):
+            part = range(start, min(start + batch_size, len(pictures)))
+            batch = torch.stack([model.preprocess(_opened(pictures[place], place, is_bgr)) for place in part])
+            numbers = None if cameras is None else cameras[part.start : part.stop]
+            found.append(model.embed(batch.to(device), numbers).float().cpu())
+            bar.update(len(part))
     feats = torch.cat(found)
     if not feats.isfinite().all():
         raise InputError("features must be finite, the model gives NaN or infinity; check its weights")

@@ -174,6 +174,12 @@ def test_above_the_tolerance_nothing_is_written(tmp_path, monkeypatch, off, told
     assert (tmp_path / "a.ts").read_text() == "older"
 
 
+def test_a_path_that_onnx_cannot_take_is_named(tmp_path):
+    with pytest.raises(InputError, match="paths of UTF-8 only, got"):
+        export(build(), tmp_path / "a\udcff.onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("tolerance", [-1e-9, float("nan"), float("inf")])
 def test_a_tolerance_that_compares_nothing_is_refused(tolerance):
     with pytest.raises(InputError, match="a finite number of at least 0"):

@@ -9,6 +9,7 @@ import torch
 
 import reid.retrieval.gallery
 from reid import Gallery
+from reid.evaluation import array_files
 from reid.utils import InputError
 
 pytest.importorskip("faiss")
@@ -92,6 +93,23 @@ def test_a_file_keeps_it_to_the_bit(gallery, feats, tmp_path):
     for found, expected in zip(again.search(feats, 7), gallery.search(feats, 7), strict=True):
         assert torch.equal(found, expected)
     assert [path.name for path in tmp_path.iterdir()] == ["g.npz"]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(gallery, feats, tmp_path, monkeypatch):
+    """Ids of one gallery and features of another would be found without a fault."""
+    path = tmp_path / "g.npz"
+    gallery.save(path)
+    other = Gallery(8)
+    other.add(feats[::-1], gallery.ids)
+    read = array_files._read_npy
+
+    def replace_then_read(*words):
+        other.save(path)
+        return read(*words)
+
+    monkeypatch.setattr(array_files, "_read_npy", replace_then_read)
+    again = Gallery.load(path)
+    assert torch.equal(again.search(feats, 1)[0], gallery.search(feats, 1)[0])
 
 
 def test_an_empty_one_is_kept_too(tmp_path):
@@ -180,8 +198,9 @@ def test_other_refusals(gallery):
     for path in (None, "", 3):
         with pytest.raises(InputError, match="a path must be the text of one"):
             Gallery.load(path)
-    with pytest.raises(InputError, match="dim"):
-        Gallery(0)
+    for dim in (0, 2**31, 10**20):
+        with pytest.raises(InputError, match="dim"):
+            Gallery(dim)
 
 
 def test_a_frame_without_boxes_adds_and_finds_nothing(gallery):
@@ -222,6 +241,9 @@ def test_tensors_without_numbers_are_refused(gallery, rows):
         ({"ids": np.array([-1, 1])}, "whole numbers"),
         ({"features": np.full((2, 3), np.nan, np.float32)}, "finite"),
         ({"features": np.ones((2, 3))}, "no whole gallery"),
+        ({"mark": np.ones(2, np.float32)}, "a mark must be"),
+        ({"mark": np.full(3, np.nan, np.float32)}, "a mark must be"),
+        ({"mark": np.array("text")}, "a mark must be"),
         ({"features": np.ones((0, 0), np.float32), "ids": np.array([], np.int64)}, "dim"),
     ],
 )

@@ -1,5 +1,6 @@
 """Images in every form give the features of the model's own way, from several threads too."""
 
+import copy
 import doctest
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from PIL import Image
 
 import reid
 import reid.retrieval.images
-from reid import Gallery, embed, embed_boxes, search
+from reid import Gallery, embed, embed_boxes, load_model, search
 from reid.models import ModelSpec, Preprocessing, ReIDModel
 from reid.utils import InputError
 
@@ -104,6 +105,11 @@ def test_no_boxes_are_no_features(model, none):
         ([[20, 0, 30, 5]], "box 0 must hold a pixel of the frame of 9x9"),
         ([[0, 0, 5]], r"boxes must be \(N, 4\)"),
         ([[0, 0, 5, 5j]], "a table"),
+        (torch.ones(1, 4, dtype=torch.complex64), "a table"),
+        (torch.ones(1, 4, device="meta"), "a table"),
+        ([torch.ones(4, requires_grad=True)], "a table"),
+        (np.zeros((3, 0)), r"boxes must be \(N, 4\)"),
+        (np.zeros((0, 5)), r"boxes must be \(N, 4\)"),
         ("text", "table"),
     ],
 )
@@ -155,7 +161,18 @@ def test_the_images_of_a_folder_are_those_that_are_embedded_row_by_row(model, fo
 
 
 @pytest.mark.parametrize(
-    "camids", [3, [1.5] * 5, ["x"] * 5, [float("nan")] * 5, [[0]] * 5, [-2] * 5, [True] * 5, [2**63] * 5]
+    "camids",
+    [
+        3,
+        [1.5] * 5,
+        ["x"] * 5,
+        [float("nan")] * 5,
+        [[0]] * 5,
+        [-2] * 5,
+        [True] * 5,
+        [2**63] * 5,
+        [[1], [2, 3]],
+    ],
 )
 def test_cameras_that_are_none(model, pixels, camids):
     with pytest.raises(InputError, match="camids must be"):
@@ -232,7 +249,64 @@ def test_images_are_found_in_a_gallery_at_hand_and_in_a_saved_one(model, pixels,
     assert search(model, pixels[0], gallery)[0].shape == (1, 5)
 
 
-def test_a_gallery_of_another_model_is_refused(model, pixels):
+def other_than(model):
+    other = copy.deepcopy(model)
+    torch.manual_seed(5)
+    torch.nn.init.normal_(other.backbone.blocks[0].mlp.fc1.weight, std=0.5)
+    return other
+
+
+def test_a_gallery_knows_its_model_again(model, pixels, tmp_path):
+    pytest.importorskip("faiss")
+    gallery = Gallery.of(model)
+    gallery.add(embed(model, pixels), [10, 11, 12, 13, 14])
+    gallery.save(tmp_path / "g.npz")
+    half = copy.deepcopy(model).bfloat16().float()
+    for place in (gallery, tmp_path / "g.npz"):
+        assert search(model, pixels[0], place, 1)[0].tolist() == [[10]]
+        assert search(half, pixels[0], place, 1)[0].tolist() == [[10]], "rounded weights are the same model"
+        with pytest.raises(InputError, match="another model's features"):
+            search(other_than(model), pixels[0], place, 1)
+    assert len(Gallery.of(model, "euclidean")) == 0
+    # Without a mark nothing is known of the model.
+    plain = Gallery(model.dim)
+    plain.add(embed(model, pixels), range(5))
+    assert search(other_than(model), pixels[0], plain, 1)[0].shape == (1, 1)
+
+
+def test_the_bar_is_shown_when_asked_for(model, pixels, capsys):
+    silent = embed(model, pixels, batch_size=2)
+    assert capsys.readouterr().err == ""
+    assert torch.equal(embed(model, pixels, batch_size=2, progress=True), silent)
+    assert "images: 100%" in capsys.readouterr().err
+
+
+def test_pictures_of_odd_kinds_are_told_by_their_place(model, pixels, folder, tmp_path):
+    whole = sorted(folder.rglob("*.png"))[0].read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    closed = Image.new("RGB", (4, 4))
+    closed.close()
+    odd = {
+        "must have pixels": Image.new("RGB", (0, 4)),
+        "must be readable": Image.open(tmp_path / "cut.png"),
+        "losed image": closed,
+        "La": Image.new("La", (4, 4)),
+    }
+    for message, picture in odd.items():
+        with pytest.raises(InputError, match=f"^image 1: an image must .*{message}|^image 1: .*{message}"):
+            embed(model, [pixels[0], picture])
+    with pytest.raises(InputError, match="an image must be readable"):
+        embed_boxes(model, Image.open(tmp_path / "cut.png"), [[0, 0, 2, 2]])
+    for path in ("a\ud800.png", "a\0.png"):
+        with pytest.raises(InputError, match="a path must be the text of one"):
+            embed(model, path)
+        with pytest.raises(InputError, match="a path must be the text of one"):
+            load_model(path)
+    with pytest.raises(InputError, match="a path must be the text of one"):
+        load_model(None)
+
+
+def test_a_gallery_of_another_width_is_refused(model, pixels):
     pytest.importorskip("faiss")
     other = Gallery(model.dim + 1)
     other.add(np.ones((1, model.dim + 1)), [0])

@@ -1,6 +1,7 @@
 """The export tool and the example: a file and its difference, or one line and nothing."""
 
 import runpy
+import subprocess
 import sys
 
 import numpy as np
@@ -52,6 +53,28 @@ def test_the_example_tells_who_is_who(run, weights, tmp_path, monkeypatch, capsy
     found = example["embed"](example["load"](str(out)), frame, boxes)
     expected = embed_boxes(load_model(weights), frame, boxes, normalize=True)
     assert np.abs(found - expected.numpy()).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.pt2", "a.ts", "a.onnx", "a.pth"])
+def test_a_disk_that_fills_up_is_one_line(weights, tmp_path, name):
+    """Files may have 100 kB here, a model takes more."""
+    pytest.importorskip("onnxruntime")
+    more = ["--format", "plain"] if name.endswith("pth") else []
+    words = [
+        sys.executable,
+        ROOT / "tools" / "export.py",
+        "--weights",
+        weights,
+        "--out",
+        tmp_path / name,
+        *more,
+    ]
+    limited = ["sh", "-c", 'ulimit -f 100; trap "" XFSZ; exec "$@"', "sh", *map(str, words)]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "File too large" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 @pytest.mark.slow

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from reid.utils import InputError, append_jsonl, check_output, check_writable, write_atomically, write_json
+from reid.utils import (
+    InputError,
+    append_jsonl,
+    as_path,
+    check_output,
+    check_writable,
+    write_atomically,
+    write_json,
+)
 
 
 def test_the_file_appears_when_the_block_ends_and_nothing_else_stays(tmp_path):
@@ -200,3 +208,15 @@ def test_files_under_one_another_are_refused(tmp_path):
             check_output(tmp_path / one, None, tmp_path / other)
         assert "\n" not in str(caught.value)
     check_output(tmp_path / "a.npz", tmp_path / "a.npz.json", tmp_path / "b" / "a.npz")
+    check_output(tmp_path / "a.npz", tmp_path)  # a folder that is read
+
+
+@pytest.mark.parametrize("given", ["", "a\0b", "a\ud800b", None, 5, b"a", ["a"]])
+def test_what_is_no_path_is_refused(given):
+    with pytest.raises(InputError, match="a path must be the text of one, got"):
+        as_path(given)
+
+
+def test_a_path_is_one():
+    assert as_path("a/b") == as_path(Path("a/b")) == Path("a/b")
+    assert os.fsencode(as_path("a\udcff")) == b"a\xff", "a name that is not UTF-8"
