@@ -14,7 +14,7 @@ from reid.denoise import (
     fuse_denoisers,
     weight_change,
 )
-from reid.engine.comparison import Comparison, FeatureDifference, HardQuery, Row
+from reid.engine.comparison import BaselineCosine, Comparison, FeatureDifference, HardQuery, Row
 from reid.engine.evaluate import Evaluator
 from reid.engine.flags import flag_differences, relative_difference
 from reid.evaluation import (
@@ -106,8 +106,7 @@ def compare(
     if UNFUSED in features:
         difference = _difference(features[FUSED].feats, features[UNFUSED].feats)
     if denoisers_by_layer(model):
-        cosines = F.cosine_similarity(features[last].feats, features[first].feats)
-        cosine = (float(cosines.mean()), float(cosines.min()))
+        cosine = _cosine(features[last].feats, features[first].feats)
     pairs = {name: _evaluate_pairs(features[name], evaluator) for name in dict.fromkeys((first, last))}
     return Comparison(
         backbone=model.spec.name,
@@ -135,6 +134,17 @@ def _is_retrained(models: dict[str, ReIDModel], name: str, first: str) -> bool:
         for key, value in before.items()
         if key in after and key.startswith(("backbone.", "reduction."))
     )
+
+
+def _cosine(denoised: Tensor, baseline: Tensor) -> BaselineCosine:
+    """Of features (N, D); the mean over pairs of different rows u_i, u_j of length 1 by their sum.
+
+    mean of <u_i, u_j> over i != j = (|sum of u_i|^2 - N) / (N (N - 1))
+    """
+    cosines = F.cosine_similarity(denoised, baseline)
+    unit, count = F.normalize(baseline.double()), len(baseline)
+    between = (unit.sum(0).square().sum() - unit.square().sum()) / (count * (count - 1))
+    return BaselineCosine(float(cosines.mean()), float(cosines.min()), float(between))
 
 
 def _difference(a: Tensor, b: Tensor) -> FeatureDifference:

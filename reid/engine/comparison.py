@@ -65,6 +65,20 @@ class FeatureDifference(NamedTuple):
     mean: float
 
 
+class BaselineCosine(NamedTuple):
+    """How alike the denoised and the baseline feature of an image are, and what that is held against.
+
+    Args:
+        mean: Over the images.
+        lowest: Likewise.
+        between: Mean cosine of the baseline features of two different images: where it is near 1, all are.
+    """
+
+    mean: float
+    lowest: float
+    between: float
+
+
 @dataclass(frozen=True)
 class HardQuery:
     """A query that the last model answers badly.
@@ -92,7 +106,7 @@ class Comparison:
         backbone: The name that all models share.
         rows: Baseline first.
         fused_difference: Of fused and unfused features; None without denoisers that fuse.
-        baseline_cosine: Mean and smallest cosine of denoised and baseline features; None without denoisers.
+        baseline_cosine: Of denoised and baseline features; None without denoisers.
         weight_changes: |W'-W|/|W| by layer; empty without denoisers.
         protocol: One line that says what the figures can be compared with.
         inference: What each flag of inference does to the last model's features; empty in eager float32.
@@ -106,7 +120,7 @@ class Comparison:
     backbone: str
     rows: dict[str, Row]
     fused_difference: FeatureDifference | None
-    baseline_cosine: tuple[float, float] | None
+    baseline_cosine: BaselineCosine | None
     weight_changes: dict[str, float]
     protocol: str
     inference: dict[str, FlagDifference] = field(default_factory=dict)
@@ -148,8 +162,11 @@ class Comparison:
                 f"feature difference fused to unfused, relative: largest {largest:.1e}, mean {average:.1e}"
             )
         if self.baseline_cosine is not None:
-            average, low = self.baseline_cosine
-            lines.append(f"cosine of denoised to baseline features: mean {average:.6f}, lowest {low:.6f}")
+            average, low, between = self.baseline_cosine
+            lines.append(
+                f"cosine of denoised to baseline features: mean {average:.6f}, lowest {low:.6f}; of baseline"
+                f" features of different images: mean {between:.6f}"
+            )
         if self.weight_changes:
             changes = self.weight_changes.values()
             lines.append(
@@ -165,8 +182,9 @@ class Comparison:
             "models": {name: row.as_dict() | {"protocol": self.protocol} for name, row in self.rows.items()},
             "fused_difference": self.fused_difference and self.fused_difference.largest,
             "fused_difference_mean": self.fused_difference and self.fused_difference.mean,
-            "baseline_cosine_mean": self.baseline_cosine and self.baseline_cosine[0],
-            "baseline_cosine_min": self.baseline_cosine and self.baseline_cosine[1],
+            "baseline_cosine_mean": self.baseline_cosine and self.baseline_cosine.mean,
+            "baseline_cosine_min": self.baseline_cosine and self.baseline_cosine.lowest,
+            "baseline_cosine_between_images": self.baseline_cosine and self.baseline_cosine.between,
             "weight_changes": self.weight_changes,
             "inference": {name: flag.as_dict() for name, flag in self.inference.items()},
             "camera_pairs": {

@@ -34,7 +34,7 @@ def test_from_a_folder_of_crops_to_a_ranked_list(tmp_path, monkeypatch, capsys):
         Image.fromarray(image).save(crops / f"{name}.png")
     exec(compile(example("find_images"), "README.md", "exec"), {})  # the file is our own
     first, second = capsys.readouterr().out.splitlines()
-    assert first == f"1.000 {crops}/c.png"
+    assert first == f"1.00000 {crops}/c.png"
     assert second.endswith(f" {crops}/b.png")
     assert float(second.split()[0]) < 0.9999
 
