@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> None:
         is_resnet = "resnet" in model.spec.name
         held = "backbone, necks and classifiers" if keys == "transreid" else "the backbone alone"
         told = f"; the keys do not tell its last stride, {model.spec.last_stride}" if is_resnet else ""
-        print(f"holds: {held}{told}")
+        print(f"holds: {held}{told}\nimages: {header.preprocessing.describe()}")
     source = args.images or "drawn images"
     print(f"largest difference on {source}: {difference.absolute:.1e}, relative {difference.relative:.1e}")
     print(f"wrote {args.out} ({form})")

@@ -21,7 +21,7 @@ from reid.leaderboard.recipes import Recipe, recipe_of
 from reid.leaderboard.results import RUNS, TOY_DATA, environment, join_seeds, read_result
 from reid.models import ReIDModel
 from reid.models.build import build_model, build_model_spec, build_preprocessing
-from reid.utils import InputError, pick_device, write_json
+from reid.utils import InputError, digest_of_file, pick_device, write_json
 
 PAPER_SEEDS = 5
 ROWS = {"baseline": "baseline", "final_only": "+ DenoiseRep-"}
@@ -57,7 +57,7 @@ class Plan:
         seeds: Runs of each cell.
         words: KEY VALUE words of the user.
         toy: Whether drawn people and small networks stand in for everything.
-        again: Whether finished cells are measured again; what was trained is kept.
+        again: Whether finished cells are measured again; what was trained on the same is kept.
     """
 
     disk: Disk
@@ -70,7 +70,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Work:
-    """All that a cell's run is made of; ``digest`` tells finished cells of other words, seeds or sizes."""
+    """All that a cell's run is made of; ``digest`` tells finished cells that were made of anything else."""
 
     recipe: Recipe
     root: Path
@@ -79,6 +79,7 @@ class _Work:
     cfg: CfgNode
     seeds: range
     missing: list[str]
+    contents: Mapping[str, str]
     digest: str
 
 
@@ -90,11 +91,14 @@ def run_cells(cells: Sequence[Cell], plan: Plan) -> dict[str, dict[str, Any]]:
 
     Raises:
         InputError: If the words cannot be used, or a cell's file is none of this tool or of other words,
-            seeds or sizes.
+            seeds, sizes, weights or images.
     """
     built: set[str] = set()
     works = {cell.key: _work_of(recipe, plan, built) for cell in cells if (recipe := recipe_of(cell))}
-    kept = {key: None if plan.again else _kept(key, plan, work.digest) for key, work in works.items()}
+    kept = {
+        key: None if plan.again or work.missing else _kept(key, plan, work.digest)
+        for key, work in works.items()
+    }
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
         work = works.get(cell.key)
@@ -142,8 +146,8 @@ def _kept(key: str, plan: Plan, digest: str) -> dict[str, Any] | None:
     kept = read_result(plan.results, key)
     if kept is not None and kept["digest"] != digest:
         raise InputError(
-            f"{key} was measured with other words, seeds or sizes, and is in {plan.results}; name"
-            " another folder by --results, or measure it anew by --again"
+            f"{key} was measured with other words, seeds or sizes, weights or images, and is in"
+            f" {plan.results}; name another folder by --results, or measure it anew by --again"
         )
     return kept
 
@@ -166,6 +170,7 @@ def _work_of(recipe: Recipe, plan: Plan, built: set[str]) -> _Work:
     pick_device(cfg.MODEL.DEVICE)
     missing = missing if plan.toy else [*missing, *plan.disk.missing_data(recipe)]
     _check_network(cfg, built, is_complete=not missing)
+    contents = {} if plan.toy else plan.disk.contents
     return _Work(
         recipe=recipe,
         root=root,
@@ -174,7 +179,8 @@ def _work_of(recipe: Recipe, plan: Plan, built: set[str]) -> _Work:
         cfg=cfg,
         seeds=seeds,
         missing=missing,
-        digest=_digest(cfg, str(plan.seeds), recipe.variant),
+        contents=contents,
+        digest=_digest(cfg, contents, str(plan.seeds), recipe.variant, *map(contents.get, recipe.data)),
     )
 
 
@@ -232,7 +238,7 @@ def _run_seed(work: _Work, seed: int, folder: Path) -> dict[str, Any]:
     """The comparison of one seed's model with its baseline, which all variants of a configuration share."""
     recipe, plain = work.recipe, work.plain
     stem = recipe.config.removesuffix(".yml")
-    below = folder / f"{stem}-baseline-{_digest(plain)}" / f"seed_{seed}"
+    below = folder / f"{stem}-baseline-{_digest(plain, work.contents)}" / f"seed_{seed}"
     baseline = _train(with_values(plain, {"SOLVER.SEED": seed}), below, BASELINE)
     if recipe.variant == "baseline":
         return _test(plain, recipe, below, ModelFiles(baseline))
@@ -240,7 +246,7 @@ def _run_seed(work: _Work, seed: int, folder: Path) -> dict[str, Any]:
     if recipe.variant == "merged":
         forced += ["DATASETS.NAMES", str(list(recipe.data))]
     cfg = load_config(recipe.config, [*work.words, *forced])
-    name = f"{stem}-{recipe.variant}-{_digest(cfg, below.parent.name)}"
+    name = f"{stem}-{recipe.variant}-{_digest(cfg, work.contents, below.parent.name)}"
     own = folder / name / f"seed_{seed}"
     weights = _train(cfg, own, DENOISED)
     return _test(cfg, recipe, own, ModelFiles(weights, baseline))
@@ -269,9 +275,16 @@ def _without_denoising(words: tuple[str, ...]) -> list[str]:
     return [word for pair in pairs if not pair[0].startswith("DENOISE.") for word in pair]
 
 
-def _digest(cfg: CfgNode, *more: str) -> str:
-    """Of the configuration without its seed and without the folders of its files, which may be moved."""
-    names = {key: Path(value).name for key, value in leaves(cfg) if key in FILES}
+def _digest(cfg: CfgNode, contents: Mapping[str, str], *more: str | None) -> str:
+    """Of a configuration without its seed, of its files by their content, wherever they lie, and its images.
+
+    Args:
+        cfg: The configuration.
+        contents: Names of the data sets' images.
+        more: What else tells runs apart; the seed does, too, where there is any.
+    """
+    files = {key: digest_of_file(Path(path)) if path else "" for key, path in leaves(cfg) if key in FILES}
     places = {"OUTPUT_DIR": "", "DATASETS.ROOT_DIR": ""}
-    own = with_values(cfg, names | places | ({} if more else {"SOLVER.SEED": 0}))
-    return hashlib.sha256("\n".join([own.dump(), *more]).encode()).hexdigest()[:12]
+    own = with_values(cfg, files | places | ({} if more else {"SOLVER.SEED": 0}))
+    images = [str(contents.get(name)) for name in cfg.DATASETS.NAMES]
+    return hashlib.sha256("\n".join([own.dump(), *images, *map(str, more)]).encode()).hexdigest()[:12]

@@ -1,8 +1,9 @@
 """Where data and weights are, and what is missing."""
 
+import hashlib
 from pathlib import Path
 
-from reid.data import load_dataset, write_synthetic
+from reid.data import ReIDDataset, load_dataset, write_synthetic
 from reid.leaderboard.recipes import FOLDERS, Recipe
 from reid.utils import InputError
 
@@ -23,10 +24,14 @@ class Disk:
     Args:
         data: The data root.
         weights: What weight files lie under, at any depth.
+
+    Attributes:
+        contents: Of each data set that was read, a name of its images: others have another.
     """
 
     def __init__(self, data: Path, weights: Path) -> None:
         self.data, self.weights = data, weights
+        self.contents: dict[str, str] = {}
         self._faults: dict[str, str | None] = {}
         self._paths: dict[str, Path | None] = {}
 
@@ -66,11 +71,23 @@ class Disk:
         """Why a data set cannot be read, and where it is to be put; None where it can."""
         if name not in self._faults:
             try:
-                load_dataset(name, self.data, cuhk03_boxes="labeled")
+                dataset = load_dataset(name, self.data, cuhk03_boxes="labeled")
+                self.contents[name] = _content_of(dataset)
                 self._faults[name] = None
             except InputError as error:
                 self._faults[name] = f"{name} is missing: {error}; put it into {self.data / FOLDERS[name]}"
         return self._faults[name]
+
+
+def _content_of(dataset: ReIDDataset) -> str:
+    """Of the names, sizes in bytes, identities and cameras of the images; decoding all would take minutes."""
+    found = hashlib.sha256()
+    for records in (dataset.train, dataset.test):
+        paths = [records.path(row) for row in range(len(records))]
+        sizes = [path.stat().st_size if path.is_file() else -1 for path in paths]
+        columns = zip(paths, sizes, records.pids.tolist(), records.camids.tolist(), strict=True)
+        found.update(repr([(path.name, *numbers) for path, *numbers in columns]).encode())
+    return found.hexdigest()[:12]
 
 
 def draw_toys(recipe: Recipe, root: Path) -> None:

@@ -63,7 +63,7 @@ def _fault(found: Any, key: str) -> str:
     made = found["versions"], found["hardware"]
     if not all(isinstance(part, dict) for part in made) or not _are_texts(found["hardware"]["gpus"]):
         return "versions or hardware are missing"
-    " ".join([*texts, *found["hardware"]["gpus"]]).encode()  # raises where a page of it could not be written
+    json.dumps(found, ensure_ascii=False).encode()  # raises where a page of it could not be written
     return ""
 
 

@@ -43,6 +43,15 @@ class Preprocessing:
         if not all(MIN_STD <= value <= MAX_STD for value in self.std):
             raise InputError(f"std must be three numbers in {MIN_STD}..{MAX_STD}, got {self.std}")
 
+    def describe(self) -> str:
+        """All of it in words, for code that prepares images by itself."""
+        height, width = self.size
+        mean, std = (", ".join(f"{value:g}" for value in three) for three in (self.mean, self.std))
+        return (
+            f"{height}x{width} pixels, {self.interpolation} with antialiasing, RGB in 0..1 less ({mean}),"
+            f" over ({std})"
+        )
+
     def instead_of(self, other: "Preprocessing") -> str:
         """What differs from another, in words; empty where nothing does."""
         own, asked = asdict(self), asdict(other)

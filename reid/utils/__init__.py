@@ -1,7 +1,7 @@
 """Errors, logging, seeds and files: what every other package may use."""
 
 from reid.utils.device import pick_device
-from reid.utils.digest import digest
+from reid.utils.digest import digest, digest_of_file
 from reid.utils.errors import UNREADABLE, InputError, at_least_one, unknown_choice
 from reid.utils.files import (
     append_jsonl,
@@ -25,6 +25,7 @@ __all__ = [
     "check_output",
     "check_writable",
     "digest",
+    "digest_of_file",
     "pick_device",
     "refresh_interval",
     "say_once",

@@ -115,6 +115,7 @@ def broken(**changes):
         (broken(differences=[1]), "no text"),
         (broken(protocol=None), "no text"),
         (broken(toy="no"), "neither true nor false"),
+        (broken(commit="\ud800"), "surrogates not allowed"),
         (broken(metrics=[]), "must be the result"),
         (broken(metrics={"R1": {"mean": 1}, "mAP": {}}), "mean"),
         (broken(metrics={"R1": {"mean": 1}, "mAP": {"mean": "x"}}), "no number"),

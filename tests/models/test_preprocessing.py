@@ -64,3 +64,11 @@ def test_numbers_out_of_range_are_refused(size, std, message):
 def test_a_mean_that_no_image_has_is_refused(value):
     with pytest.raises(InputError, match=r"mean must be three numbers in 0\.\.1, got "):
         Preprocessing((8, 4), (0.5, value, 0.5), (1, 1, 1))
+
+
+def test_it_is_told_in_words():
+    told = Preprocessing((256, 128), (0.5, 0.4, 0.485), (0.5, 0.2, 1.0), "bicubic").describe()
+    words = (
+        "256x128 pixels, bicubic with antialiasing, RGB in 0..1 less (0.5, 0.4, 0.485), over (0.5, 0.2, 1)"
+    )
+    assert told == words

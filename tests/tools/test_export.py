@@ -114,6 +114,12 @@ def test_what_cannot_be_exported_is_one_line_and_no_file(run, weights, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+def test_plain_weights_tell_how_images_are_prepared(run, weights, tmp_path):
+    code, told, err = run("--weights", weights, "--out", tmp_path / "a.pth", "--format", "plain")
+    assert (code, err) == (0, "")
+    assert f"images: {Preprocessing((64, 32), (0.5,) * 3, (0.5,) * 3).describe()}\n" in told
+
+
 def test_weights_are_never_written_over_and_damaged_ones_refused(run, weights, tmp_path):
     before = weights.read_bytes()
     assert "the results must go to another file" in run("--weights", weights, "--out", weights)[2]
