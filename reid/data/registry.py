@@ -76,6 +76,12 @@ def load_dataset(
         return load_identity_folders(root / path, train=train, test=test, seed=folders_seed)
     if colon and kind == MOT:
         return load_mot(root / path, train=train, test=test, rules=mot_rules)
+    if name not in LOADERS and (root / name).is_dir():
+        raise InputError(
+            f"{root / name} is a folder, which tells neither cameras nor identities; list its images in a CSV"
+            f" file under path,camid or path,pid,camid, or name {FOLDERS}:{name} where each folder in it is"
+            " an identity"
+        )
     if name not in LOADERS:
         known = [*LOADERS, "<path>.csv", f"{FOLDERS}:<path>", f"{MOT}:<path>"]
         raise InputError(unknown_choice("data set", name, known))

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from reid.leaderboard.recipes import Recipe, recipe_of
 from reid.leaderboard.results import RUNS, TOY_DATA, environment, join_seeds, read_result
 from reid.models import ReIDModel
 from reid.models.build import build_model, build_model_spec, build_preprocessing
-from reid.utils import InputError, digest_of_file, pick_device, write_json
+from reid.utils import InputError, digest_of_file, hold_folder, pick_device, write_json
 
 PAPER_SEEDS = 5
 ROWS = {"baseline": "baseline", "final_only": "+ DenoiseRep-"}
@@ -90,8 +91,8 @@ def run_cells(cells: Sequence[Cell], plan: Plan) -> dict[str, dict[str, Any]]:
         By the cells' keys their results, or ``cell`` and ``missing``: why one cannot run.
 
     Raises:
-        InputError: If the words cannot be used, or a cell's file is none of this tool or of other words,
-            seeds, sizes, weights or images.
+        InputError: If the words cannot be used, another process runs cells in the folder, or a cell's file is
+            none of this tool or of other words, seeds, sizes, weights or images.
     """
     built: set[str] = set()
     works = {cell.key: _work_of(recipe, plan, built) for cell in cells if (recipe := recipe_of(cell))}
@@ -99,14 +100,16 @@ def run_cells(cells: Sequence[Cell], plan: Plan) -> dict[str, dict[str, Any]]:
         key: None if plan.again or work.missing else _kept(key, plan, work.digest)
         for key, work in works.items()
     }
+    is_idle = all(work.missing or kept[key] for key, work in works.items())
     found: dict[str, dict[str, Any]] = {}
-    for cell in cells:
-        work = works.get(cell.key)
-        if work is None or work.missing:
-            missing = work.missing if work else [f"no recipe here: {cell.source}"]
-            found[cell.key] = {"cell": cell.key, "missing": missing}
-        else:
-            found[cell.key] = kept[cell.key] or _run_cell(cell, work, plan)
+    with nullcontext() if is_idle else hold_folder(plan.results):
+        for cell in cells:
+            work = works.get(cell.key)
+            if work is None or work.missing:
+                missing = work.missing if work else [f"no recipe here: {cell.source}"]
+                found[cell.key] = {"cell": cell.key, "missing": missing}
+            else:
+                found[cell.key] = kept[cell.key] or _run_cell(cell, work, plan)
     return found
 
 

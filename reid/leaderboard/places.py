@@ -63,8 +63,8 @@ class Disk:
         """Where a file of weights is; one that lies at the root itself before others."""
         if name not in self._paths:
             place = self.weights / name
-            below = sorted(self.weights.rglob(name)) if not place.is_file() else [place]
-            self._paths[name] = next(iter(below), None)
+            below = [place] if place.is_file() else sorted(self.weights.rglob(name))
+            self._paths[name] = next((path for path in below if path.is_file()), None)
         return self._paths[name]
 
     def fault(self, name: str) -> str | None:

@@ -12,6 +12,7 @@ from reid.utils.files import (
     write_atomically,
     write_json,
 )
+from reid.utils.lock import hold_folder
 from reid.utils.log import say_once, setup_logging
 from reid.utils.progress import refresh_interval
 from reid.utils.seed import seed_everything, seeded_generator
@@ -26,6 +27,7 @@ __all__ = [
     "check_writable",
     "digest",
     "digest_of_file",
+    "hold_folder",
     "pick_device",
     "refresh_interval",
     "say_once",

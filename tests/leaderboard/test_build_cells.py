@@ -12,7 +12,7 @@ from reid.leaderboard import build_cells, find_cells
 from reid.leaderboard.build_cells import Plan, run_cells
 from reid.leaderboard.places import TOY_WORDS, Disk
 from reid.models import ModelSpec, ReIDModel
-from reid.utils import InputError
+from reid.utils import InputError, hold_folder
 
 ROW = {
     **dict.fromkeys(("mAP", "R1"), 0.5),
@@ -75,6 +75,14 @@ def test_other_weights_and_images_under_the_same_names_are_others(plan, runs, tm
         run_cells(CELLS, anew(plan))
     run_cells(CELLS, anew(plan, again=True))
     assert len(set(runs)) == 3, "each is trained in a folder of its own"
+
+
+def test_two_runs_in_one_folder_are_refused_and_a_finished_one_is_read(plan, runs):
+    with hold_folder(plan.results), pytest.raises(InputError, match="another run is at work"):
+        run_cells(CELLS, plan)
+    first = run_cells(CELLS, plan)
+    with hold_folder(plan.results):
+        assert run_cells(CELLS, plan) == first
 
 
 def test_what_lies_no_longer_there_is_missing_and_not_other(plan, runs, tmp_path):
