@@ -103,7 +103,8 @@ def fit_camera_noise(
         features: (N, D) embeddings of any scale.
         camids: (N,) cameras; None pairs mutual neighbours of any camera, which gains about half as much.
         shrinkage: r, the share of the noise's mean variance that is added in every direction, at least 0.001.
-        options: ``k``, ``mean_per_camera``, ``tracklets`` and ``affine`` of :func:`measure_noise`.
+        options: ``k``, ``mean_per_camera``, ``tracklets``, ``affine`` and ``progress`` of
+            :func:`measure_noise`.
 
     Returns:
         The map; the same for the same images in any order, up to rounding.

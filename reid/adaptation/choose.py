@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from reid.adaptation.noise import measure_noise
 from reid.adaptation.pairs import Features, Indices, cross_camera_pairs
 from reid.adaptation.reciprocity import reciprocity
 from reid.adaptation.scaling import normalise
-from reid.utils import InputError
+from reid.utils import InputError, progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +163,7 @@ def choose_camera_noise(
     always: bool = False,
     affine: bool = False,
     seed: int = 0,
+    progress: bool = False,
 ) -> Choice:
     """Fit every setting on one half, judge it on the other, and fit the chosen one on all images.
 
@@ -181,19 +182,20 @@ def choose_camera_noise(
             however few pairs there are.
         affine: As in :func:`fit_camera_noise`.
         seed: Of the split.
+        progress: Whether to show bars: settings that are judged, then images that are paired.
 
     Raises:
         InputError: As :func:`fit_camera_noise`.
     """
     settings = [Setting(*values) for values in itertools.product(neighbours, shrinkages, means)]
-    candidates, reason = _judge_all(features, camids, settings, affine, seed)
+    candidates, reason = _judge_all(features, camids, settings, affine, seed, progress)
     chosen = pick(candidates, always=always) if candidates else _usual(settings)
     if chosen is None:
         return Choice(None, None, tuple(candidates))
-    denoiser = fit_camera_noise(features, camids, **vars(chosen), affine=affine)
+    denoiser = fit_camera_noise(features, camids, **vars(chosen), affine=affine, progress=progress)
     if chosen.mean_per_camera:
         one_mean = vars(chosen) | {"mean_per_camera": False}
-        alone = fit_camera_noise(features, camids, **one_mean, affine=affine)
+        alone = fit_camera_noise(features, camids, **one_mean, affine=affine, progress=progress)
         denoiser = replace(denoiser, without_cameras=alone)
     choice = Choice(denoiser, chosen, tuple(candidates), reason).unless_few_pairs(always=always)
     if choice.reason:
@@ -228,7 +230,7 @@ def _usual(settings: Sequence[Setting]) -> Setting:
 
 
 def _judge_all(
-    features: Features, camids: Indices, settings: Sequence[Setting], affine: bool, seed: int
+    features: Features, camids: Indices, settings: Sequence[Setting], affine: bool, seed: int, progress: bool
 ) -> tuple[list[Candidate], str]:
     """Every setting on both halves; nothing, and why, where a half has too little to fit or to judge by."""
     groups = _groups(normalise(features), camids)
@@ -238,26 +240,31 @@ def _judge_all(
         return [], f"too few images to judge by ({len(rows)}, in halves of {LEAST_IMAGES // 2} at least)"
     untouched: list[NDArray[np.float64]] = []
     found: dict[Setting, list[NDArray[np.float64]]] = {setting: [] for setting in settings}
-    for fitted in (half, ~half):
-        held_out, cameras = features[~fitted], camids[~fitted]
-        untouched.append(reciprocity(normalise(held_out), cameras))
-        # One measurement serves every shrinkage.
-        for k, per_camera in dict.fromkeys((s.k, s.mean_per_camera) for s in settings):
-            options = {"k": k, "mean_per_camera": per_camera, "affine": affine}
+    with progress_bar(2 * len(settings), "judged", "setting", show=progress) as bar:
+        for fitted in (half, ~half):
+            held_out, cameras = features[~fitted], camids[~fitted]
+            untouched.append(reciprocity(normalise(held_out), cameras))
             try:
-                noise = measure_noise(features[fitted], camids[fitted], **options)  # type: ignore[arg-type]
-                maps = {s: whiten(noise, s.shrinkage) for s in _of(settings, k, per_camera)}
+                maps = list(_maps(features[fitted], camids[fitted], settings, affine))
             except InputError:
                 # The whole may still be fitted.
                 return [], "too few images to judge by (half of them are of one camera, or give no pair)"
-            for setting, denoiser in maps.items():
+            for setting, denoiser in maps:
                 found[setting].append(reciprocity(denoiser.apply(held_out, cameras), cameras))
+                bar.update()
     before = np.concatenate(untouched)
     return [Candidate(s, Judgement.of(before, np.concatenate(scores))) for s, scores in found.items()], ""
 
 
-def _of(settings: Sequence[Setting], k: int, per_camera: bool) -> list[Setting]:
-    return [s for s in settings if (s.k, s.mean_per_camera) == (k, per_camera)]
+def _maps(
+    features: Features, camids: Indices, settings: Sequence[Setting], affine: bool
+) -> Iterator[tuple[Setting, CameraNoiseDenoiser]]:
+    """Each setting with its map; one measurement serves every shrinkage."""
+    for k, per_camera in dict.fromkeys((s.k, s.mean_per_camera) for s in settings):
+        noise = measure_noise(features, camids, k=k, mean_per_camera=per_camera, affine=affine)
+        for setting in settings:
+            if (setting.k, setting.mean_per_camera) == (k, per_camera):
+                yield setting, whiten(noise, setting.shrinkage)
 
 
 def _groups(features: Features, camids: Indices) -> NDArray[np.int64]:

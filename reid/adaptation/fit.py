@@ -64,6 +64,7 @@ def fit_noise(
     *,
     in_domain: bool = False,
     affine: bool = False,
+    progress: bool = False,
 ) -> Choice:
     """Fit on unlabelled features.
 
@@ -79,6 +80,7 @@ def fit_noise(
         in_domain: Whether the images look like those that the model was trained on: then r below 3 and means
             of cameras, which were seen to lose there, are not tried.
         affine: As in :func:`fit_camera_noise`.
+        progress: Whether to show bars.
 
     Raises:
         InputError: If no image has a camera and pairs are of cameras, or as :func:`fit_camera_noise`.
@@ -90,7 +92,13 @@ def fit_noise(
         setting = Setting(k, USUAL[1] if settings.shrinkage is None else settings.shrinkage)
         of_tracklets = tracklets if settings.pairs == "tracklets" else None
         denoiser = fit_camera_noise(
-            features, None, k=setting.k, shrinkage=setting.shrinkage, tracklets=of_tracklets, affine=affine
+            features,
+            None,
+            k=setting.k,
+            shrinkage=setting.shrinkage,
+            tracklets=of_tracklets,
+            affine=affine,
+            progress=progress,
         )
         choice = Choice(
             denoiser, setting, reason="only pairs of cameras tell how well images find each other"
@@ -109,6 +117,7 @@ def fit_noise(
         means=means[settings.means],
         always=settings.noise == "on",
         affine=affine,
+        progress=progress,
     )
 
 

@@ -78,6 +78,7 @@ def measure_noise(
     mean_per_camera: bool = False,
     tracklets: Indices | None = None,
     affine: bool = False,
+    progress: bool = False,
 ) -> Noise:
     """Measure the noise on unlabelled images.
 
@@ -90,6 +91,7 @@ def measure_noise(
         tracklets: (N,) numbers of tracklets, -1 for none: images of one are paired, whatever their cameras.
         affine: Whether embeddings are divided by one length, the root of their mean squared length, instead
             of each by its own: then the map is affine in the embedding, and folds into a linear layer.
+        progress: Whether to show a bar while pairs are sought.
 
     Returns:
         The noise; the same for the same images in any order, up to rounding.
@@ -118,7 +120,11 @@ def measure_noise(
     if tracklets is not None:
         pairs = tracklet_pairs(tracklets)
     else:
-        pairs = mutual_pairs(unit, k) if camids is None else cross_camera_pairs(unit, camids, k)
+        pairs = (
+            mutual_pairs(unit, k, progress=progress)
+            if camids is None
+            else cross_camera_pairs(unit, camids, k, progress=progress)
+        )
     if len(pairs) == 0:
         raise InputError("no two images are among each other's nearest; give more images, or a larger k")
     return Noise(noise_covariance(seen, pairs), mean, camera_means, len(pairs), length)

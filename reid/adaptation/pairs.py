@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.adaptation.search import ExactSearch, ListSearch
-from reid.utils import InputError
+from reid.utils import InputError, progress_bar
 
 MOST_NEIGHBOURS = 100  # memory grows with it, and distant images show others
 MOST_EXACT = 100_000  # images that are all compared; the time grows with their square
@@ -16,7 +16,7 @@ Features = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 
-def cross_camera_pairs(features: Features, camids: Indices, k: int = 2) -> Indices:
+def cross_camera_pairs(features: Features, camids: Indices, k: int = 2, *, progress: bool = False) -> Indices:
     """Pair images of different cameras that are among each other's nearest.
 
     (i, j) is a pair where j is among the k images nearest to i that other cameras took, and i among the k
@@ -28,6 +28,7 @@ def cross_camera_pairs(features: Features, camids: Indices, k: int = 2) -> Indic
         features: (N, D) float32, finite.
         camids: (N,) cameras.
         k: Neighbours an image may be paired with, at least 1.
+        progress: Whether to show a bar.
 
     Returns:
         (P, 2) int64 rows of ``features``, i < j, sorted; empty where all images are of one camera.
@@ -35,11 +36,11 @@ def cross_camera_pairs(features: Features, camids: Indices, k: int = 2) -> Indic
     Raises:
         InputError: If faiss is not installed, k is below 1, or lengths differ.
     """
-    return _mutual(cross_camera_neighbours(features, camids, k)[1])
+    return _mutual(cross_camera_neighbours(features, camids, k, progress=progress)[1])
 
 
 def cross_camera_neighbours(
-    features: Features, camids: Indices, k: int
+    features: Features, camids: Indices, k: int, *, progress: bool = False
 ) -> tuple[NDArray[np.float32], Indices]:
     """The k images nearest to each image among those that other cameras took.
 
@@ -47,6 +48,7 @@ def cross_camera_neighbours(
         features: (N, D) float32, finite.
         camids: (N,) cameras.
         k: At least 1.
+        progress: Whether to show a bar.
 
     Returns:
         (N, k) squared Euclidean distances, nearest first, infinity where other cameras took fewer images; and
@@ -60,26 +62,34 @@ def cross_camera_neighbours(
         raise InputError(f"each of the {len(features)} images needs a camera, got {len(camids)} cameras")
     order = np.argsort(camids, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(camids[order]) != 0, True])
-    return _outside(features, order, itertools.pairwise(starts.tolist()), k)
+    return _outside(features, order, itertools.pairwise(starts.tolist()), k, progress=progress)
 
 
 def _outside(
-    features: Features, order: Indices, ranges: Iterable[tuple[int, int]], k: int, *, own: bool = False
+    features: Features,
+    order: Indices,
+    ranges: Iterable[tuple[int, int]],
+    k: int,
+    *,
+    own: bool = False,
+    progress: bool = False,
 ) -> tuple[NDArray[np.float32], Indices]:
     """The k nearest rows of each row, those of its own range left out unless ``own``, a block at a time."""
     search = ExactSearch(features, order) if len(order) <= MOST_EXACT else ListSearch(features, order)
     distances, indices = np.empty((len(order), k), np.float32), np.empty((len(order), k), np.int64)
     named = np.append(order, -1)  # -1 stays -1
-    for start, end in ranges:
-        left_out = (0, 0) if own else (start, end)
-        for first in range(start, end, BLOCK):
-            rows = slice(first, min(first + BLOCK, end))
-            found, places = search.outside(rows, *left_out, k)
-            distances[order[rows]], indices[order[rows]] = found, named[places]
+    with progress_bar(len(order), "pairs", "image", show=progress) as bar:
+        for start, end in ranges:
+            left_out = (0, 0) if own else (start, end)
+            for first in range(start, end, BLOCK):
+                rows = slice(first, min(first + BLOCK, end))
+                found, places = search.outside(rows, *left_out, k)
+                distances[order[rows]], indices[order[rows]] = found, named[places]
+                bar.update(rows.stop - rows.start)
     return distances, indices
 
 
-def mutual_pairs(features: Features, k: int = 2) -> Indices:
+def mutual_pairs(features: Features, k: int = 2, *, progress: bool = False) -> Indices:
     """Pair images that are among each other's k nearest, whatever camera took them.
 
     For images without camera numbers. Many pairs are then frames of one camera that differ little, which says
@@ -88,6 +98,7 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
     Args:
         features: (N, D) float32, finite.
         k: Neighbours an image may be paired with, at least 1.
+        progress: Whether to show a bar.
 
     Returns:
         (P, 2) int64, as :func:`cross_camera_pairs`.
@@ -97,7 +108,7 @@ def mutual_pairs(features: Features, k: int = 2) -> Indices:
     """
     _check(features, k)
     order = np.arange(len(features))
-    _, indices = _outside(features, order, [(0, len(order))], k + 1, own=True)
+    _, indices = _outside(features, order, [(0, len(order))], k + 1, own=True, progress=progress)
     # An image is its own nearest, but a copy of it may stand first.
     is_self = indices == order[:, None]
     is_self[~is_self.any(axis=1), -1] = True

@@ -117,6 +117,7 @@ def adapt(
         noise,
         in_domain=familiar,
         affine=folds,
+        progress=True,
     )
     has_new_statistics = adapted is not model
     num_images, num_cameras = count_used(features.camids.numpy(), settings.noise.pairs)

@@ -95,7 +95,7 @@ def adapt_files(
             )
     start = time.perf_counter()
     columns = (table.feats.numpy(), table.camids.numpy(), table.pids.numpy())
-    choice = fit_noise(*columns, settings)
+    choice = fit_noise(*columns, settings, progress=True)
     seconds = time.perf_counter() - start
     # All are denoised before the first is written: one that cannot be leaves nothing behind.
     results = [_denoised(side, choice.denoiser) for side in sides]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from yacs.config import CfgNode
 
 from reid.config import with_values
@@ -37,7 +36,7 @@ from reid.models import DenoiseSpec, Header, ReIDModel, save_checkpoint
 from reid.models.build import build_denoise_spec
 from reid.models.inference import InferenceOptions
 from reid.models.words import denoise_keys, describe_denoise
-from reid.utils import InputError, pick_device, refresh_interval
+from reid.utils import InputError, pick_device, progress_bar
 
 REPORT, SWEEP = "report.html", "sweep.png"
 
@@ -223,7 +222,7 @@ def _gather(cfg: CfgNode, model: ReIDModel, header: Header, layers: list[str]) -
     )
     attached = DenoiseSpec(tuple(map(re.escape, layers)), t_rule="1").attach(model).to(device)
     known = knows_cameras_of(model.spec.side, dataset.name)
-    with tqdm(total=len(loader), desc="statistics", unit="batch", mininterval=refresh_interval()) as bar:
+    with progress_bar(len(loader), "statistics", "batch") as bar:
         return gather(attached, loader, device, knows_cameras=known, bar=bar)
 
 

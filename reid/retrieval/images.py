@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from reid.data import UNKNOWN, ImageError, to_rgb
 from reid.data.folders import images_below
 from reid.models import ReIDModel
-from reid.utils import InputError, as_path, at_least_one, refresh_interval
+from reid.utils import InputError, as_path, at_least_one, progress_bar
 
 Picture = str | Path | Image.Image | NDArray[np.uint8]
 BATCH = 64
@@ -73,10 +72,7 @@ def embed(
     cameras = None if camids is None else _cameras(camids, len(pictures))
     device = next(model.parameters()).device
     found = []
-    bar = tqdm(
-        total=len(pictures), desc="images", unit="image", mininterval=refresh_interval(), disable=not progress
-    )
-    with bar:
+    with progress_bar(len(pictures), "images", "image", show=progress) as bar:
         for start in range(0, len(pictures), batch_size):
             part = range(start, min(start + batch_size, len(pictures)))
             batch = torch.stack([model.preprocess(_opened(pictures[place], place, is_bgr)) for place in part])

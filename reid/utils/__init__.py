@@ -14,7 +14,7 @@ from reid.utils.files import (
 )
 from reid.utils.lock import hold_folder
 from reid.utils.log import say_once, setup_logging
-from reid.utils.progress import refresh_interval
+from reid.utils.progress import progress_bar, refresh_interval
 from reid.utils.seed import seed_everything, seeded_generator
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "digest_of_file",
     "hold_folder",
     "pick_device",
+    "progress_bar",
     "refresh_interval",
     "say_once",
     "seed_everything",

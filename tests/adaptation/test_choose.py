@@ -250,3 +250,14 @@ def test_beside_means_of_cameras_there_is_the_map_with_one_mean():
     assert alone.without_cameras is None
     np.testing.assert_array_equal(told.apply(features), alone.apply(features))
     assert not np.allclose(told.apply(features, camids), alone.apply(features, camids))
+
+
+def test_bars_are_shown_when_they_are_asked_for(capsys):
+    features, camids, _ = site(ids=60)
+    silent = choose_camera_noise(features, camids)
+    assert capsys.readouterr().err == ""
+    shown = choose_camera_noise(features, camids, progress=True)
+    told = capsys.readouterr().err
+    assert "judged: 100%" in told
+    assert "pairs: 100%" in told
+    assert shown.candidates == silent.candidates
