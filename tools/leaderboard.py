@@ -11,7 +11,7 @@ from reid.leaderboard.listing import LIST_HEADER, as_dict, list_line
 from reid.leaderboard.places import Disk
 from reid.leaderboard.results import check_places, read_results
 from reid.leaderboard.show import as_text, write_page
-from reid.utils import setup_logging, write_json
+from reid.utils import check_writable, setup_logging, write_json
 from reid.utils.cli import add_leaderboard_options, run_tool, tool_parser
 
 EXAMPLE = "python tools/leaderboard.py run --table 2 --toy; each action has a --help of its own"
@@ -29,6 +29,7 @@ def list_cells(args: Namespace, cells: list[Cell]) -> int:
 def run(args: Namespace, cells: list[Cell]) -> int:
     """Train and test cells. Exit 0: every cell with a recipe was measured; 1: not all; 2: wrong input."""
     check_words(args.overrides)
+    check_writable(args.results / "cell.json")
     check_places(args.results, args.json)
     disk = Disk(args.data, args.weights)
     plan = Plan(disk, args.results, args.seeds or 1, tuple(args.overrides), args.toy, args.again)

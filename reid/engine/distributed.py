@@ -182,8 +182,9 @@ def join_world(device_type: str) -> Iterator[World]:
     logger.info("process %d of %d", world.rank, world.size)
     try:
         yield world
-    except Exception as error:
-        own = f"process {world.rank} stopped: {str(error) or type(error).__name__}"
+    except (Exception, KeyboardInterrupt) as error:
+        what = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        own = f"process {world.rank} stopped: {what}"
         first = _first_fault(store, own)
         # Only a connection's end is another's doing; what is wrong with this process keeps its own message.
         if isinstance(error, RuntimeError) and first != own:

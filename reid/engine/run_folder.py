@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 import yaml
 
 from reid.models.read import read_file
-from reid.utils import InputError, append_jsonl, write_atomically, write_json
+from reid.utils import InputError, append_jsonl, hold_folder, write_atomically, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,14 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def hold(self, *, is_main: bool = True) -> AbstractContextManager[None]:
+        """Let no other run begin or go on here while the context is open; only the main process holds.
+
+        Raises:
+            InputError: If another run is at work here.
+        """
+        return hold_folder(self.path) if is_main else nullcontext()
 
     def check_new(self) -> None:
         """Refuse to begin a run where one is; nothing is changed.

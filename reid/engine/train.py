@@ -39,6 +39,7 @@ from reid.utils import InputError, short_name
 from reid.utils.units import time_in_words
 
 logger = logging.getLogger(__name__)
+Results = dict[str, dict[str, EvaluationResult]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class TrainingRun:
     skipped: int = 0
     images: DataLoader | None = None
 
-    def run(self, resume: bool = False) -> dict[str, dict[str, EvaluationResult]]:
+    def run(self, resume: bool = False) -> Results:
         """Train every stage and write its checkpoint.
 
         Args:
@@ -102,8 +103,8 @@ class TrainingRun:
             The results at the end of each stage, by the stage's name, then the data set's.
 
         Raises:
-            InputError: If the folder holds another or a finished run, its state cannot be resumed from, an
-                image cannot be read, or the loss diverges: its batch is then in ``bad_batch.json``.
+            InputError: If the folder holds another or a finished run or one at work, its state cannot be
+                resumed from, an image cannot be read, or the loss diverges: then see ``bad_batch.json``.
         """
         state = self.folder.resume(self.config) if resume else None
         if resume and state is None:
@@ -115,6 +116,11 @@ class TrainingRun:
         trainer = self.trainer(first, state)
         # Every process has read what it needs before the main one changes the folder.
         self.world.gather_objects(None)
+        with self.folder.hold(is_main=self.world.is_main):
+            return self._run_stages(first, trainer, state)
+
+    def _run_stages(self, first: int, trainer: Trainer, state: dict[str, Any] | None) -> Results:
+        """Begin or go on in the folder, from the stage ``first``, whose trainer is given."""
         if self.world.is_main and state is None:
             self.folder.start(self.config, self.facts)
         elif self.world.is_main and state is not None:
@@ -135,7 +141,7 @@ class TrainingRun:
         self.world.gather_objects(None)
         return results
 
-    def _earlier_results(self, first: int) -> dict[str, dict[str, EvaluationResult]]:
+    def _earlier_results(self, first: int) -> Results:
         """The results of the stages before ``first``, that a resumed run is not going to see again."""
         results = {}
         for stage in self.stages[self.skipped : first]:

@@ -15,7 +15,7 @@ import reid
 from reid.evaluation import moments
 from reid.leaderboard.paper import Cell, find_cells
 from reid.models.header import package_versions
-from reid.utils import InputError, check_output, check_writable
+from reid.utils import InputError, check_output
 
 # Beside the finished cells: what was trained, and drawn people.
 RUNS, TOY_DATA = "runs", "toy_data"
@@ -97,7 +97,7 @@ def read_results(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any
 
 
 def check_places(folder: Path, *outputs: Path | None) -> None:
-    """Refuse a folder of results that cannot be written, and outputs in the place of what lies in it.
+    """Refuse outputs that cannot be written, or in the place of what lies in a folder of results.
 
     Args:
         folder: Of the results.
@@ -106,7 +106,6 @@ def check_places(folder: Path, *outputs: Path | None) -> None:
     Raises:
         InputError: With what to name instead.
     """
-    check_writable(folder / "cell.json")
     kept = [folder / f"{cell.key}.json" for cell in find_cells()]
     kept += [folder / name / "run" for name in (RUNS, TOY_DATA)]
     given = [path for path in outputs if path is not None]

@@ -201,6 +201,14 @@ def test_the_other_process_tells_of_the_one_that_failed(tmp_path, failing):
 
 
 @pytest.mark.slow
+def test_of_one_that_was_interrupted_the_other_tells_that(tmp_path):
+    (tmp_path / "fails.py").write_text(FAILS.replace('InputError("a.jpg is no image")', "KeyboardInterrupt"))
+    both = run_processes(tmp_path / "fails.py", 1)
+    assert [code for code, _, _ in both] == [2, 130], both[0][2] + both[1][2]
+    assert both[0][2].splitlines()[-1] == "error: process 1 stopped: interrupted"
+
+
+@pytest.mark.slow
 def test_a_fault_of_this_process_keeps_its_message(tmp_path):
     (tmp_path / "fails.py").write_text(FAILS.replace("InputError(", "RuntimeError("))
     both = run_processes(tmp_path / "fails.py", 1)

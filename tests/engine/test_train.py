@@ -20,7 +20,7 @@ from reid.engine.illustrate import illustrate
 from reid.engine.load import load_baseline, load_for_test
 from reid.engine.run_folder import RunFolder
 from reid.models import load_checkpoint
-from reid.utils import InputError
+from reid.utils import InputError, hold_folder
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,13 @@ def test_fused_equals_unfused_in_the_comparison(finished):
 def test_the_fused_checkpoint_has_the_plain_keys(finished):
     found = states(finished[1])
     assert list(found["fused.pth"]) == list(found["baseline.pth"])
+
+
+def test_a_run_where_another_is_at_work_is_refused(people, tmp_path):
+    run = build_run(small_config(people, tmp_path / "run"))
+    with hold_folder(run.folder.path), pytest.raises(InputError, match="another run is at work in"):
+        run.run()
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_the_same_seed_gives_the_same_bits(finished, people, tmp_path):
