@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reid.utils import InputError
 
 CHUNK = 500  # rows handled by one call of the built-ins; more leave the processor's cache
+MOST_BYTES = 1 << 31  # of what is no list, one line may fill the memory
 
 
 class Column:
@@ -79,11 +80,13 @@ def read_table(path: Path) -> Table:
     """Read a CSV file in UTF-8; blank lines are skipped and blanks around a cell are dropped.
 
     Raises:
-        InputError: If it is no such file, has no column ``path`` or a column twice, lists nothing, has a row
-            of another width or without an image, or lists an image twice.
+        InputError: If it is no such file or has more than 2 GiB, has no column ``path`` or a column twice,
+            lists nothing, has a row of another width or without an image, or lists an image twice.
     """
     if not path.is_file():
         raise InputError(f"the CSV list of images must be a file, {path} is not one")
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise InputError(f"the CSV list of images must have 2 GiB at most, {path} has {size} bytes; split it")
     table = Table(path)
     try:
         with _open(path) as file:

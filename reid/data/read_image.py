@@ -28,6 +28,9 @@ Decoder = Literal["pillow", "opencv"]
 OPENCV = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
+MOST_BYTES = 1 << 30
+
+
 DAMAGED = (
     OSError,
     SyntaxError,
@@ -68,6 +71,8 @@ def read_bytes(path: Path) -> bytes:
         # Asked before opening: opening a named pipe waits for its writer, for ever where there is none.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise _unreadable(path, "it is not a regular file")
+        if (size := os.path.getsize(path)) > MOST_BYTES:
+            raise _unreadable(path, f"it has {size} bytes, an image has 1 GiB at most")
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError as error:

@@ -119,10 +119,12 @@ def write_once(root: Path, arguments: dict[str, Any], draw: Callable[[Path], Non
     """Draw into a folder beside ``root`` and rename it, unless the same arguments wrote ``root`` before.
 
     Raises:
-        InputError: If an argument is out of range, or ``root`` holds anything else.
+        InputError: If an argument is out of range, or ``root`` is no folder or holds anything else.
     """
     _check(arguments)
     stamp = json.loads(json.dumps({"drawing": DRAWING, **arguments}))
+    if root.exists() and not root.is_dir():
+        raise InputError(f"synthetic images need a folder of their own, {root} is none; choose another name")
     if root.is_dir() and any(root.iterdir()):
         if _read_stamp(root) == stamp:
             return

@@ -245,8 +245,9 @@ def run_tool(main: Callable[[Sequence[str]], int | None]) -> int:
     """Run ``main`` on the command line's words and return the exit code.
 
     0 when the job was done, or what ``main`` returns; 2 with one line on stderr for input that must be
-    mended, files that cannot be read or written included; 130 when interrupted; 141, silently, when who read
-    the output has gone, as ``head`` does. Anything else is a fault of the toolkit and keeps its traceback.
+    mended, also for files that cannot be read or written or do not fit into the memory; 130 when interrupted;
+    141, silently, when who read the output has gone, as ``head`` does. Anything else is a fault of the
+    toolkit and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         # Names out of files may hold what a terminal cannot show; the job is not to fail on telling them.
@@ -261,6 +262,9 @@ def run_tool(main: Callable[[Sequence[str]], int | None]) -> int:
         return NO_READER
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {one_line(str(error))}\n")
+        return WRONG_INPUT
+    except MemoryError as error:
+        sys.stderr.write(f"error: {one_line(f'the memory is not enough for what was given: {error}')}\n")
         return WRONG_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

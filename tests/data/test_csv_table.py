@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from reid.data.csv_table import CHUNK, read_table
@@ -125,4 +127,12 @@ def test_a_blank_path_beyond_the_first_chunk_is_refused_with_its_line(tmp_path):
     lines = "".join(f"{number}.jpg,\n" for number in range(CHUNK + 3))
     assert refusal(write(tmp_path, f"path,pid\n{lines},1\n")).startswith(
         f"FILE:{CHUNK + 5} must name an image"
+    )
+
+
+def test_a_giant_file_is_refused_before_it_fills_the_memory(tmp_path):
+    path = write(tmp_path, "path\na.jpg\n")
+    os.truncate(path, 2**31 + 1)  # sparse: it takes no disk
+    assert refusal(path) == (
+        "the CSV list of images must have 2 GiB at most, FILE has 2147483649 bytes; split it"
     )

@@ -174,3 +174,10 @@ def test_damage_is_refused_alike_by_opencv(tmp_path):
     path.write_bytes(b"\xff\xd8\xff\xe0 no image")
     with pytest.raises(ImageError, match=re.escape(str(path))):
         read_image(path, "opencv")
+
+
+def test_a_giant_file_is_refused_before_it_fills_the_memory(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    os.truncate(tmp_path / "a.jpg", 2**30 + 1)  # sparse: it takes no disk
+    with pytest.raises(ImageError, match="1073741825 bytes, an image has 1 GiB at most"):
+        read_image(tmp_path / "a.jpg")

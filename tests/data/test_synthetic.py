@@ -208,3 +208,10 @@ def test_arguments_out_of_range_are_refused(tmp_path, changed, expected):
 def test_an_unknown_version_is_refused(tmp_path):
     with pytest.raises(InputError, match="unknown MSMT17 version 'V3'"):
         write_synthetic_msmt(tmp_path / "tree", version="V3")
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_drawn(tmp_path):
+    (tmp_path / "a").write_text("text")
+    with pytest.raises(InputError, match=r"need a folder of their own, .*a is none"):
+        write_synthetic_market(tmp_path / "a", **SMALL)
+    assert (tmp_path / "a").read_text() == "text"

@@ -74,6 +74,19 @@ def test_an_interruption_exits_130_with_one_line(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "interrupted\n")
 
 
+def test_what_does_not_fit_into_the_memory_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tool.py"])
+
+    def main(words):
+        raise MemoryError("9 GiB\nare too many")
+
+    assert run_tool(main) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: the memory is not enough for what was given: 9 GiB are too many\n",
+    )
+
+
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, TypeError])
 def test_a_fault_of_the_toolkit_keeps_its_traceback(error, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tool.py"])
