@@ -76,6 +76,8 @@ def test_what_the_words_make_impossible_is_found_before_anything_is_trained(run,
         code, _, err = run("run", "--table", "1", "--toy", "--results", "s", *words)
         assert code == 2
         assert words[0] in err or str(words[1]) in err
+    code, _, err = run("run", "--table", "1", "--toy", "--results", "empty.pth")
+    assert (code, "empty.pth is a file; name another" in err) == (2, True), err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.pth", "r"]
 
 
