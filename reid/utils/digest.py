@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -25,6 +26,13 @@ def digest_of_file(path: Path) -> str:
     Raises:
         OSError: If it cannot be read.
     """
+    status = path.stat()
+    return _of_file(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _of_file(path: Path, *_status: int) -> str:
+    """Read once as long as its status stays: weights are gigabytes, and asked for again and again."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
