@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
@@ -248,7 +249,21 @@ def run_tool(main: Callable[[Sequence[str]], int | None]) -> int:
     mended, also for files that cannot be read or written or do not fit into the memory; 130 when interrupted;
     141, silently, when who read the output has gone, as ``head`` does. Anything else is a fault of the
     toolkit and keeps its traceback.
+
+    One of several processes (``WORLD_SIZE``) that did not do its job ends here, without returning: the
+    threads of its broken connections may abort Python's orderly end, whose exit code would hide this one.
     """
+    code = _run_main(main)
+    if code and os.environ.get("WORLD_SIZE", "1") != "1":
+        logging.shutdown()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run_main(main: Callable[[Sequence[str]], int | None]) -> int:
     for stream in (sys.stdout, sys.stderr):
         # Names out of files may hold what a terminal cannot show; the job is not to fail on telling them.
         if isinstance(stream, io.TextIOWrapper):

@@ -1,6 +1,7 @@
 """Exit codes, one line on stderr, and the words of a command line."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -85,6 +86,35 @@ def test_what_does_not_fit_into_the_memory_is_one_line(monkeypatch, capsys):
         "",
         "error: the memory is not enough for what was given: 9 GiB are too many\n",
     )
+
+
+# What torch's threads were seen to do while Python ended.
+ABORTS = """
+import atexit, os, sys
+from reid.utils import InputError
+from reid.utils.cli import run_tool
+
+def main(words):
+    atexit.register(os._exit, 134)
+    print("a table")
+    raise InputError("a.jpg is no image")
+
+sys.exit(run_tool(main))
+"""
+
+
+@pytest.mark.parametrize(("size", "code"), [("1", 134), ("2", 2)])
+def test_what_aborts_the_end_of_one_of_several_processes_does_not_hide_its_code(size, code):
+    told = subprocess.run(
+        [sys.executable, "-c", ABORTS],
+        env=os.environ | {"WORLD_SIZE": size},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == code
+    assert told.stderr.splitlines()[0] == "error: a.jpg is no image"
+    assert told.stdout == "a table\n"
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, TypeError])
