@@ -1,11 +1,16 @@
 """What every test starts from."""
 
 import logging
+import os
+
+# The tensors here are small: threads would spend their time waiting for each other, also in the processes
+# that tests start. Read when numpy and torch are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch
 
-# The tensors here are small: threads would spend their time waiting for each other.
 torch.set_num_threads(1)
 
 

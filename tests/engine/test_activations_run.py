@@ -36,7 +36,7 @@ def assert_same_weights(a, b):
 @pytest.mark.parametrize(
     ("mode", "more"),
     [
-        ("joint", ["SOLVER.ACCUMULATE", "2", "DENOISE.MAX_EPOCHS", "1"]),
+        pytest.param("joint", ["SOLVER.ACCUMULATE", "2", "DENOISE.MAX_EPOCHS", "1"], marks=pytest.mark.slow),
         pytest.param("alternating", [], marks=pytest.mark.slow),
         pytest.param(
             "joint", ["MODEL.NAME", "resnet10", "DENOISE.TARGETS", "['conv']"], marks=pytest.mark.slow

@@ -87,6 +87,7 @@ def test_seeds_are_averaged_and_kept(people, runs):
     assert row.split("|")[2].strip() == f"{mean(values):.2f} ± {stdev(values):.2f}"
 
 
+@pytest.mark.slow
 def test_one_seed_has_no_deviation(people, runs):
     tested = compare_seeds(config(people, runs / "deep"), 1, None, pictures=False)
     assert "±" not in tested.text

@@ -194,6 +194,7 @@ def test_a_run_interrupted_before_its_pass_ends_with_the_same_bits(finished, peo
     assert_same_files(finished[0], tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_behind_its_pass_does_not_pass_again(finished, people, tmp_path, monkeypatch):
     cfg = small_config(people, tmp_path / "cut", *SOLVED, *NOISY, "SOLVER.CHECKPOINT_PERIOD", "1")
     with monkeypatch.context() as patch:

@@ -1,7 +1,11 @@
 """Checkpoints: the same bits again, a header that cannot lie, and never half a file."""
 
+import functools
+import io
 import json
 import logging
+import tempfile
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -179,15 +183,22 @@ def test_a_pre_training_can_start_from_a_fused_checkpoint(ending, tmp_path):
 SIZES = {"model": "image_size", "preprocessing": "size"}
 
 
+@functools.cache
+def good_file(state):
+    """What is in the file of a good checkpoint: making the model takes longer than every change of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.pth")
+        save_checkpoint(path, *make(state=state))
+        return path.read_bytes()
+
+
 def tampered(folder, change, state="attached"):
     """A good checkpoint whose header went through ``change``."""
-    path = folder / "model.pth"
-    save_checkpoint(path, *make(state=state))
-    content = torch.load(path, weights_only=True)
+    content = torch.load(io.BytesIO(good_file(state)), weights_only=True)
     tree = json.loads(content["header"])
     content["header"] = json.dumps(change(tree) or tree)
-    torch.save(content, path)
-    return path
+    torch.save(content, folder / "model.pth")
+    return folder / "model.pth"
 
 
 UNREAD = "has a header that this version cannot read: "

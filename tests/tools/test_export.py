@@ -36,6 +36,7 @@ def run(monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_the_example_tells_who_is_who(run, weights, tmp_path, monkeypatch, capsys):
     pytest.importorskip("onnxruntime")
     out = tmp_path / "demo.onnx"

@@ -119,6 +119,7 @@ def test_wrong_words_are_one_line(run, words, message):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_toy_table_is_measured_kept_and_shown(run, tmp_path, monkeypatch):
     """Table 1: one baseline, and what is trained on from it; two seeds."""
     words = ("run", "--table", "1", "--toy", "--seeds", "2", "--results", "r", "--json", "r.json")
