@@ -64,12 +64,20 @@ def choice_lines(choice: Choice, pairs: str, num_images: int, num_cameras: int) 
         f"its eigenvalues, shares of the whole: {shown}, ...; {half} of {len(share)} hold a half",
     ]
     setting = choice.setting.describe_map() if pairs == "tracklets" else choice.setting.describe()
-    judged = f"taken unjudged: {setting}; {choice.reason}" if choice.reason else ""
-    lines.append(judged or f"chosen without labels: {setting}")
+    lines.append(_how_taken(choice, setting))
     known = len(denoiser.camera_means)
     if choice.setting.mean_per_camera and known < num_cameras:
         lines.append(f"{known} of {num_cameras} cameras have a mean of their own, the others too few images")
     return lines
+
+
+def _how_taken(choice: Choice, setting: str) -> str:
+    """The words for the setting that was taken: who asked for it, or what spoke for it."""
+    if choice.reason:
+        return f"taken unjudged: {setting}; {choice.reason}"
+    if not any(c.judgement.is_better for c in choice.candidates if c.setting == choice.setting):
+        return f"taken because it was asked for: {setting}; no more ways lead back, by a standard error"
+    return f"{'chosen without labels' if len(choice.candidates) > 1 else 'taken as given'}: {setting}"
 
 
 def count_used(camids: NDArray[np.int64], pairs: str) -> tuple[int, int]:
