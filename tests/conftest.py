@@ -1,5 +1,6 @@
 """What every test starts from."""
 
+import gc
 import logging
 import os
 
@@ -12,6 +13,12 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """Keep what was imported and collected out of every search for garbage; it stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

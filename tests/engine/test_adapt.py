@@ -121,7 +121,14 @@ def with_images(prepared):
     return model, header, site.images
 
 
-@pytest.mark.parametrize("targets", [("mlp",), pytest.param(("all",), marks=pytest.mark.slow), ("feature",)])
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ("mlp",),
+        pytest.param(("all",), marks=pytest.mark.slow),
+        pytest.param(("feature",), marks=pytest.mark.slow),
+    ],
+)
 def test_denoisers_in_the_network_go_together_with_the_adaptation(people, tmp_path, targets):
     torch.manual_seed(0)
     spec = DenoiseSpec(targets=targets)

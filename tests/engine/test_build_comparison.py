@@ -112,6 +112,7 @@ def test_several_data_sets_have_a_table_each(people, runs, tmp_path):
     assert set(tested.figures["mine.csv"]["models"]["baseline"]["mAP"]) == {"mean", "std"}
 
 
+@pytest.mark.slow
 def test_what_is_missing_or_of_another_kind_is_named(people, runs, tmp_path):
     with pytest.raises(InputError, match=r"seed_3 must hold denoised.pth or baseline.pth"):
         compare_seeds(config(people, runs / "deep"), 3, None, pictures=False)

@@ -180,6 +180,7 @@ def test_denoisers_that_do_not_fold_fail(people, tmp_path, monkeypatch):
         dry_run(make_run(people, tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_what_does_not_fold_by_design_is_kept_unfused(people, tmp_path):
     """The final feature has no layer behind it: there is no fused checkpoint, and nothing to try."""
     folds, stays = (

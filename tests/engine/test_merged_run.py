@@ -77,6 +77,7 @@ def test_the_comparison_has_a_table_and_pictures_for_each_set(finished, words, c
     assert figures["msmt17"]["models"]["baseline"]["num_query"] == 10
 
 
+@pytest.mark.slow
 def test_a_set_without_labels_joins_where_none_are_needed(finished, words, tmp_path):
     """Denoised on the drawn sets and on a list of paths; the list is not evaluated."""
     run = finished[0]

@@ -75,6 +75,7 @@ def test_every_phase_runs_at_its_peak_rate(people, tmp_path, monkeypatch):
     assert rates == 4 * [[1e-3, 2e-3]] + 4 * [[1e-2, 1e-2]] + 4 * [[1e-4, 2e-4]]
 
 
+@pytest.mark.slow
 def test_before_and_after_are_measured_in_the_same_noise(people, tmp_path):
     """At rest nothing changes, to the bit, though paths are dropped and noise is drawn; so nothing fell."""
     words = ("MODEL.DROP_PATH", "0.5", "DENOISE.LOSS", "l1", "SOLVER.BASE_LR", "0", "DENOISE.BASE_LR", "0")

@@ -54,6 +54,7 @@ def jigsaw_run(jigsaw_words):
     return run, before
 
 
+@pytest.mark.slow
 def test_jigsaw_branches_with_cameras_train_in_every_part(jigsaw_run):
     run, before = jigsaw_run
     model, header = load_checkpoint(run.folder.path / "baseline.pth")
@@ -67,6 +68,7 @@ def test_jigsaw_branches_with_cameras_train_in_every_part(jigsaw_run):
     assert model.embed(torch.randn(2, 3, 32, 32)).shape == (2, 5 * 128)
 
 
+@pytest.mark.slow
 def test_jigsaw_branches_are_denoised_and_fused_by_the_same_run(jigsaw_run):
     run, _ = jigsaw_run
     unfused, fused = (load_model(run.folder.path / f"{name}.pth") for name in ("denoised", "fused"))
@@ -89,6 +91,7 @@ def test_the_table_of_a_run_with_jigsaw_and_cameras(jigsaw_run, jigsaw_words, mo
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_a_camera_that_was_not_trained_on_takes_the_mean_embedding(jigsaw_run):
     model = load_model(jigsaw_run[0].folder.path / "baseline.pth")
     images = torch.randn(3, 3, 32, 32)
@@ -100,6 +103,7 @@ def test_a_camera_that_was_not_trained_on_takes_the_mean_embedding(jigsaw_run):
     torch.testing.assert_close(unknown, model.embed(images, torch.tensor([0, 1, 0])))
 
 
+@pytest.mark.slow
 def test_denoising_without_labels_keeps_the_cameras_of_the_weights(jigsaw_run, people, tmp_path):
     weights = jigsaw_run[0].folder.path / "baseline.pth"
     words = [*JIGSAW[:2], *JIGSAW[4:], "SOLVER.MAX_EPOCHS", "0", "MODEL.PRETRAIN_PATH", str(weights)]

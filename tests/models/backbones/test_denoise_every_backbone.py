@@ -41,7 +41,7 @@ NETWORKS = {name: (name, {}) for name in BACKBONES} | VARIANTS
 # Small enough for every run.
 QUICK = {"vit_micro", "clip_vit_micro", "clip_resnet14", "resnet10", "osnet_x0_25"}
 CASES = [
-    pytest.param(*case, id=title, marks=[] if case[0] in QUICK else pytest.mark.slow)
+    pytest.param(*case, id=title, marks=[] if title in QUICK else pytest.mark.slow)
     for title, case in NETWORKS.items()
 ]
 
