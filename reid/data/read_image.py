@@ -26,9 +26,7 @@ from reid.utils import InputError
 
 Decoder = Literal["pillow", "opencv"]
 OPENCV = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-
-
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30  # of a file; it is read whole
 
 
 DAMAGED = (
@@ -56,7 +54,8 @@ def read_image(path: Path, decoder: Decoder = "pillow") -> Image.Image:
         decoder: ``pillow``, or ``opencv`` where it follows the same rules: RGB and grey images of 8 bits.
 
     Raises:
-        ImageError: If it is missing, no regular file, empty, cut short, not an image, or of 32 bits a number.
+        ImageError: If it is missing, no regular file, empty, of more than 1 GiB, cut short, not an image, or
+            of 32 bits a number.
     """
     return decode_image(read_bytes(path), path, decoder)
 
@@ -65,14 +64,15 @@ def read_bytes(path: Path) -> bytes:
     """The content of an image file.
 
     Raises:
-        ImageError: If it is missing, no regular file, empty, or cannot be read.
+        ImageError: If it is missing, no regular file, empty, of more than 1 GiB, or cannot be read.
     """
     try:
         # Asked before opening: opening a named pipe waits for its writer, for ever where there is none.
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             raise _unreadable(path, "it is not a regular file")
-        if (size := os.path.getsize(path)) > MOST_BYTES:
-            raise _unreadable(path, f"it has {size} bytes, an image has 1 GiB at most")
+        if status.st_size > MOST_BYTES:
+            raise _unreadable(path, f"it has {status.st_size} bytes, an image has 1 GiB at most")
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError as error:

@@ -90,8 +90,8 @@ def test_the_table_of_a_run_with_jigsaw_and_cameras(jigsaw_run, jigsaw_words, mo
     assert list(models) == ["baseline", "+ DenoiseRep unfused", "+ DenoiseRep fused"]
 
 
-@torch.no_grad()
 @pytest.mark.slow
+@torch.no_grad()
 def test_a_camera_that_was_not_trained_on_takes_the_mean_embedding(jigsaw_run):
     model = load_model(jigsaw_run[0].folder.path / "baseline.pth")
     images = torch.randn(3, 3, 32, 32)
